@@ -1,0 +1,1 @@
+"""The directory: organisations, domains, accounts, aliases, groups and policies."""

@@ -1,0 +1,1 @@
+"""The rules of recall, pure: no I/O, no clock, no logging."""

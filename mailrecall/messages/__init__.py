@@ -1,0 +1,1 @@
+"""Messages as the control database knows them: acceptance, envelopes, delivery batches."""

@@ -1,0 +1,102 @@
+"""Acceptance: from here on the message is ours. Message, envelope, content and outbox row are one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from psycopg import Connection
+
+from mailrecall.domain.recalls import Channel
+from mailrecall.mime.summary import Summary
+from mailrecall.outbox import store as outbox
+from mailrecall.outbox import work
+from mailrecall.postgres import queries
+
+_SQL = queries.load(__package__, "messages.sql")
+
+RecipientKind = Literal["account", "group", "external"]
+
+
+@dataclass(frozen=True, slots=True)
+class EnvelopeRecipient:
+    """One address of the envelope, resolved."""
+
+    address: str
+    kind: RecipientKind
+    account_id: int | None = None
+    group_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """The account a message was written by, with the shard its own copy belongs to."""
+
+    account_id: int
+    organisation_id: int
+    shard: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """A message about to be accepted."""
+
+    author: Author | None
+    """None for mail from outside and from the system."""
+    envelope_sender: str
+    """Empty for mail that must never bounce (RFC 5321 section 4.5.5)."""
+    channel: Channel
+    content: bytes
+    summary: Summary
+    recipients: Sequence[EnvelopeRecipient]
+    file_author_copy: bool = False
+    """Whether the author's Sent folder gets a copy (R15)."""
+
+
+def accept(connection: Connection[Any], incoming: Incoming, *, now: datetime) -> int:
+    """Write a message into the caller's transaction; once that commits it will be delivered.
+
+    Returns:
+        the message's id.
+    """
+    files_copy = incoming.file_author_copy and incoming.author is not None
+    row = connection.execute(
+        _SQL["insert_message"],
+        {
+            "organisation_id": incoming.author.organisation_id if incoming.author else None,
+            "sender_account_id": incoming.author.account_id if incoming.author else None,
+            "envelope_sender": incoming.envelope_sender,
+            "channel": incoming.channel,
+            "accepted_at": now,
+            "size": len(incoming.content),
+            "header_message_id": incoming.summary.header_message_id,
+            "from_header": incoming.summary.from_header,
+            "to_header": incoming.summary.to_header,
+            "subject": incoming.summary.subject,
+            "preview": incoming.summary.preview,
+            "attachments": incoming.summary.attachments,
+            # expansion itself is one of the deliveries that must be done before the content can go
+            "deliveries_left": 1 + files_copy,
+        },
+    ).fetchone()
+    if row is None:
+        raise AssertionError("INSERT … RETURNING gave no row")
+    message_id: int = row[0]
+    connection.execute(_SQL["insert_content"], {"message_id": message_id, "content": incoming.content})
+    _insert_envelope(connection, message_id, incoming.recipients)
+    todo = [work.expand(message_id)]
+    if files_copy and incoming.author is not None:
+        todo.append(work.file_author_copy(message_id, incoming.author.shard))
+    outbox.add(connection, todo, due_at=now)
+    return message_id
+
+
+def _insert_envelope(connection: Connection[Any], message_id: int, recipients: Sequence[EnvelopeRecipient]) -> None:
+    unique: dict[str, EnvelopeRecipient] = {}
+    for recipient in recipients:
+        unique.setdefault(recipient.address, recipient)
+    with connection.cursor() as cursor, cursor.copy(_SQL["copy_envelope"]) as copy:
+        for position, recipient in enumerate(unique.values(), start=1):
+            copy.write_row(
+                (message_id, position, recipient.address, recipient.account_id, recipient.group_id, recipient.kind)
+            )

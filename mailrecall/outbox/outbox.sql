@@ -1,0 +1,39 @@
+-- name: add
+INSERT INTO outbox (task, queue, args, due_at) VALUES (%(task)s, %(queue)s, %(args)s, %(due_at)s)
+
+-- name: is_open
+SELECT EXISTS (SELECT FROM outbox WHERE id = %(work_id)s AND NOT dead)
+
+-- name: finish
+DELETE FROM outbox WHERE id = %(work_id)s
+
+-- name: take_due
+-- Several relays share the table: each skips the rows another one is publishing. The row is marked in the transaction that
+-- publishes, so a relay that dies in between leaves the row unpublished; at worst it goes out twice.
+UPDATE outbox SET published_at = %(now)s, attempts = attempts + 1
+ WHERE id IN (SELECT id FROM outbox
+               WHERE published_at IS NULL AND NOT dead AND due_at <= %(now)s
+               ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING id, task, queue, args
+
+-- name: next_due
+SELECT min(due_at) FROM outbox WHERE published_at IS NULL AND NOT dead
+
+-- name: publish_again
+-- Published, and not finished within the lease: the broker lost it, or the worker died. The lease doubles with each attempt up
+-- to 64 times its length, so that a long queue is not filled with its own echoes.
+UPDATE outbox SET published_at = NULL, due_at = %(now)s
+ WHERE published_at < %(now)s - make_interval(secs => %(lease)s * (1 << least(attempts - 1, 6)))
+   AND NOT dead
+
+-- name: fail
+UPDATE outbox
+   SET failure = %(failure)s, published_at = NULL, due_at = %(retry_at)s, dead = attempts >= %(attempts)s
+ WHERE id = %(work_id)s
+RETURNING dead
+
+-- name: attempts
+SELECT attempts FROM outbox WHERE id = %(work_id)s
+
+-- name: backlog
+SELECT count(*) FILTER (WHERE NOT dead), count(*) FILTER (WHERE dead), min(due_at) FILTER (WHERE NOT dead) FROM outbox

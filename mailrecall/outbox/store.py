@@ -1,0 +1,100 @@
+"""The outbox table."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from mailrecall.outbox.work import Work
+from mailrecall.postgres import queries
+
+_SQL = queries.load(__package__, "outbox.sql")
+
+_FIRST_RETRY = timedelta(seconds=1)
+_LONGEST_RETRY = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A piece of work on its way to the broker."""
+
+    work_id: int
+    task: str
+    queue: str
+    args: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits: unfinished work, work put aside after too many failures, and since when the oldest has been due."""
+
+    waiting: int
+    dead: int
+    oldest_due_at: datetime | None
+
+
+def add(connection: Connection[Any], work: Iterable[Work], *, due_at: datetime) -> None:
+    """Write work into the caller's transaction; it is published once that commits and `due_at` has come."""
+    rows = [{"task": w.task, "queue": w.queue, "args": Jsonb(dict(w.args)), "due_at": due_at} for w in work]
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.executemany(_SQL["add"], rows)
+
+
+def is_open(connection: Connection[Any], work_id: int) -> bool:
+    """Tell whether the work still waits to be done: a second delivery of a finished task finds it closed."""
+    row = connection.execute(_SQL["is_open"], {"work_id": work_id}).fetchone()
+    return bool(row and row[0])
+
+
+def finish(connection: Connection[Any], work_id: int) -> None:
+    """Record work as done, in the transaction that writes its result."""
+    connection.execute(_SQL["finish"], {"work_id": work_id})
+
+
+def fail(connection: Connection[Any], work_id: int, failure: str, *, attempts: int, now: datetime) -> bool:
+    """Record a failed attempt; the work is published again after a pause that doubles from one second to five minutes.
+
+    Args:
+        connection: to the control database.
+        work_id: the outbox row.
+        failure: what went wrong, without content or addresses.
+        attempts: after how many publications the work is put aside.
+        now: the present moment.
+
+    Returns:
+        whether the work was put aside for an operator.
+    """
+    row = connection.execute(_SQL["attempts"], {"work_id": work_id}).fetchone()
+    if row is None:
+        return False
+    pause = min(_FIRST_RETRY * 2 ** min(max(row[0] - 1, 0), 20), _LONGEST_RETRY)
+    parameters = {"work_id": work_id, "failure": failure, "retry_at": now + pause, "attempts": attempts}
+    dead = connection.execute(_SQL["fail"], parameters).fetchone()
+    return bool(dead and dead[0])
+
+
+def take_due(connection: Connection[Any], *, now: datetime, limit: int) -> list[Publication]:
+    """Mark what is due as published and return it; the caller publishes before it commits."""
+    rows = connection.execute(_SQL["take_due"], {"now": now, "limit": limit}).fetchall()
+    return [Publication(*row) for row in rows]
+
+
+def next_due(connection: Connection[Any]) -> datetime | None:
+    """Return when the next unpublished work is due, if there is any."""
+    row = connection.execute(_SQL["next_due"]).fetchone()
+    return row[0] if row else None
+
+
+def publish_again(connection: Connection[Any], *, now: datetime, lease: float) -> int:
+    """Have overdue work published again; return how much there was."""
+    return connection.execute(_SQL["publish_again"], {"now": now, "lease": lease}).rowcount
+
+
+def backlog(connection: Connection[Any]) -> Backlog:
+    """Count what waits."""
+    row = connection.execute(_SQL["backlog"]).fetchone()
+    return Backlog(*row) if row else Backlog(0, 0, None)

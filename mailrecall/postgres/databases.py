@@ -1,0 +1,92 @@
+"""The connections of one process: the control database and the shards, each behind a small pool."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool
+
+from mailrecall.settings import Settings
+
+
+class Databases:
+    """Pools that are opened on first use, so that a forked worker opens its own.
+
+    Each `with` block is one transaction: committed at its end, rolled back when it raises.
+    """
+
+    def __init__(self, settings: Settings, application: str) -> None:
+        """Prepare the pools.
+
+        Args:
+            settings: where the databases are, and the limits of their use.
+            application: shows in `pg_stat_activity`, so that an operator knows whose connection it is.
+        """
+        self._settings = settings
+        self._application = application
+        self._pools: dict[int | None, ConnectionPool[Connection[TupleRow]]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def shards(self) -> range:
+        """The numbers of the shards."""
+        return range(len(self._settings.shard_urls))
+
+    @contextmanager
+    def control(self) -> Iterator[Connection[TupleRow]]:
+        """Give a connection to the control database for one transaction."""
+        with self._pool(None).connection(timeout=self._settings.connect_timeout) as connection:
+            yield connection
+
+    @contextmanager
+    def shard(self, number: int) -> Iterator[Connection[TupleRow]]:
+        """Give a connection to a shard for one transaction.
+
+        Raises:
+            LookupError: there is no shard of that number in the settings.
+        """
+        if number not in self.shards:
+            raise LookupError(f"There is no shard {number} among the {len(self.shards)} of MAILRECALL_SHARD_URLS.")
+        with self._pool(number).connection(timeout=self._settings.connect_timeout) as connection:
+            yield connection
+
+    def _pool(self, shard: int | None) -> ConnectionPool[Connection[TupleRow]]:
+        with self._lock:
+            if (pool := self._pools.get(shard)) is None:
+                url = self._settings.control_url if shard is None else self._settings.shard_urls[shard]
+                pool = self._pools[shard] = ConnectionPool(
+                    url,
+                    kwargs=connection_options(self._settings, self._application),
+                    min_size=0,
+                    max_size=self._settings.pool_size,
+                    # a server that went away and came back must not show as an error of the next request
+                    check=ConnectionPool.check_connection,
+                    open=True,
+                    name=f"{self._application}-{'control' if shard is None else f'shard{shard}'}",
+                )
+            return pool
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.close()
+
+
+def connection_options(settings: Settings, application: str) -> dict[str, Any]:
+    """Return what every connection of ours is opened with, pooled or not."""
+    return {
+        "application_name": f"mailrecall-{application}",
+        "connect_timeout": max(1, round(settings.connect_timeout)),
+        "options": f"-c statement_timeout={round(settings.statement_timeout * 1000)}"
+        " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+        # a peer that vanished without a word is noticed within half a minute, not after two hours
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 20_000,
+    }

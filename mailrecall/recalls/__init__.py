@@ -1,0 +1,1 @@
+"""Recalls as the control database knows them: requests, batches, counts, states."""

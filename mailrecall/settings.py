@@ -1,0 +1,120 @@
+"""What a process is told by its environment, parsed once at its start; bad values stop it there with clear words.
+
+Every name is prefixed with `MAILRECALL_`. A value can also come from a file:
+`MAILRECALL_CONTROL_URL_FILE=/run/secrets/control_url`.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+PREFIX = "MAILRECALL_"
+
+
+class SettingsError(Exception):
+    """The environment does not describe a process that can run; the message names each variable and what is wrong."""
+
+
+class Settings(BaseModel):
+    """What every process of Mail Recall needs to know."""
+
+    model_config = ConfigDict(frozen=True)
+
+    control_url: str = Field(description="The control database, as a PostgreSQL URL.")
+    shard_urls: tuple[str, ...] = Field(
+        min_length=1, description="The mailbox shards in their order, as PostgreSQL URLs separated by white space."
+    )
+    broker_url: str = Field(description="The Celery broker, as redis://, rediss:// or sentinel:// URL.")
+    hostname: str = Field("localhost", description="The host name that trace headers and bounces carry.")
+    public_url: str = Field(
+        "http://localhost:8080", description="Where people reach the gateway; used in report mails."
+    )
+    log_format: str = Field("json", pattern="^(json|console)$", description="json, or console for people.")
+    log_level: str = Field(
+        "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="The least level that is logged."
+    )
+
+    statement_timeout: float = Field(60.0, gt=0, description="Seconds after which PostgreSQL ends a statement.")
+    connect_timeout: float = Field(5.0, ge=1, description="Seconds to wait for a database connection.")
+    pool_size: int = Field(4, ge=1, le=200, description="Connections that one process keeps to one database at most.")
+
+    batch_size: int = Field(
+        5000, ge=1, le=100_000, description="Recipients that one deposit or withdrawal task handles."
+    )
+    outbox_lease: float = Field(
+        20.0, ge=0.5, description="Seconds after which published work that nobody finished is published again; doubles."
+    )
+    outbox_attempts: int = Field(12, ge=1, description="Publications after which work is put aside for an operator.")
+    reconcile_every: float = Field(5.0, ge=0.5, description="Seconds between two runs of the reconciler.")
+    recall_deadline: float = Field(
+        3600.0, ge=1, description="Seconds that a shard has to answer a recall before its copies count as unreachable."
+    )
+    smarthost: str = Field(
+        "", description="host:port that external mail is handed to; empty: external mail is refused."
+    )
+    max_message_size: int = Field(50 * 1024 * 1024, ge=1024, description="Octets that one message may have.")
+    max_recipients: int = Field(10_000, ge=1, le=30_000, description="Addresses that one envelope may name.")
+
+    @field_validator("shard_urls", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(value.split()) if isinstance(value, str) else value
+
+    @field_validator("control_url")
+    @classmethod
+    def _postgres(cls, value: str) -> str:
+        if not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must be a postgresql:// URL")
+        return value
+
+    @field_validator("shard_urls")
+    @classmethod
+    def _all_postgres(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for url in value:
+            cls._postgres(url)
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _broker(cls, value: str) -> str:
+        if "://" not in value:
+            raise ValueError("must be a URL such as redis://localhost:6379/0")
+        return value
+
+    @field_validator("smarthost")
+    @classmethod
+    def _host_and_port(cls, value: str) -> str:
+        _host, colon, port = value.rpartition(":")
+        if value and not (colon and port.isdecimal() and 0 < int(port) < 65536):  # noqa: PLR2004 - the highest port
+            raise ValueError("must be host:port")
+        return value
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def load(kind: type[S], environment: Mapping[str, str] = os.environ) -> S:
+    """Read the settings of one kind of process.
+
+    Raises:
+        SettingsError: a variable is missing or has a value that it cannot have.
+    """
+    values: dict[str, str] = {}
+    for name in kind.model_fields:
+        variable = PREFIX + name.upper()
+        if variable + "_FILE" in environment:
+            path = Path(environment[variable + "_FILE"])
+            try:
+                values[name] = path.read_text(encoding="utf-8").strip()
+            except OSError as error:
+                raise SettingsError(f"{variable}_FILE: cannot read {path}: {error.strerror}") from None
+        elif variable in environment:
+            values[name] = environment[variable]
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = [f"{PREFIX}{'_'.join(map(str, e['loc'][:1])).upper()}: {e['msg']}" for e in error.errors()]
+        raise SettingsError("\n".join(problems)) from None

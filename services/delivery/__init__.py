@@ -1,0 +1,1 @@
+"""Intake (SMTP submission, LMTP), expansion of groups, deposit into shards, relay to the world outside."""

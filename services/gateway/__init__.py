@@ -1,0 +1,1 @@
+"""HTTP: the API, the web pages and live progress."""

@@ -1,0 +1,1 @@
+"""The report service: reads what a recall did and mails the summary."""
