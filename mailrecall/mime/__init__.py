@@ -1,1 +1,1 @@
-"""Messages as bytes: what lists show of them, their parts, and writing new ones. Python's email package does the work."""
+"""Messages as bytes: what lists show of them, their parts, and new ones; the standard email package does the work."""
