@@ -69,6 +69,11 @@ class Databases:
                 )
             return pool
 
+    def forget(self) -> None:
+        """Drop pools inherited from a parent process: their sockets are the parent's, and their threads stayed there."""
+        self._lock = threading.Lock()
+        self._pools = {}
+
     def close(self) -> None:
         """Close every connection."""
         with self._lock:

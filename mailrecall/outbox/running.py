@@ -1,0 +1,72 @@
+"""How every task runs: once its work is found open, with its failure recorded where the reconciler can see it."""
+
+from datetime import datetime
+from typing import Protocol
+
+import psycopg
+from celery import Celery
+from celery.signals import worker_process_init, worker_process_shutdown
+
+from mailrecall import clock, logs
+from mailrecall.outbox import store as outbox
+from mailrecall.outbox.work import Task
+from mailrecall.settings import Settings
+from mailrecall.wiring import Process
+
+log = logs.get(__name__)
+
+
+class UseCase(Protocol):
+    """What a task does: ids in, state in the databases out. It ends by finishing `work_id` in its last transaction."""
+
+    def __call__(self, process: Process[Settings], *, work_id: int, now: datetime, **ids: int) -> None:
+        """Do the work; safe to run twice, late, or after a run that died half-way."""
+        ...
+
+
+def register(app: Celery, process: Process[Settings], task: Task, use_case: UseCase) -> None:
+    """Make a use case a Celery task.
+
+    A task delivered a second time finds its work closed and returns. One that fails has the failure written to its outbox
+    row, which is published again after a pause, and shows as failed in Flower.
+    """
+
+    @app.task(name=task.value)
+    def run(work_id: int, **ids: int) -> None:
+        with process.databases.control() as connection:
+            if not outbox.is_open(connection, work_id):
+                log.debug("work.already_done", task=task.value, work_id=work_id, **ids)
+                return
+        try:
+            use_case(process, work_id=work_id, now=clock.now(), **ids)
+        except Exception as error:
+            _record_failure(process, task, work_id, error, ids)
+            raise
+
+
+def _record_failure(
+    process: Process[Settings], task: Task, work_id: int, error: Exception, ids: dict[str, int]
+) -> None:
+    # the class alone: the text of a database error can quote a row, and a row can hold an address (R23)
+    failure = type(error).__name__
+    try:
+        with process.databases.control() as connection:
+            dead = outbox.fail(connection, work_id, failure, attempts=process.settings.outbox_attempts, now=clock.now())
+    except psycopg.Error:
+        # the lease runs out instead, and the reconciler publishes the work again
+        log.warning("work.failure_not_recorded", task=task.value, work_id=work_id, failure=failure, **ids)
+        return
+    event = log.error if dead else log.warning
+    event("work.put_aside" if dead else "work.failed", task=task.value, work_id=work_id, failure=failure, **ids)
+
+
+def close_with_worker(process: Process[Settings]) -> None:
+    """Give each forked child of a worker connections of its own, and close them when it ends."""
+
+    @worker_process_init.connect(weak=False)
+    def forget_inherited(**_: object) -> None:
+        process.databases.forget()
+
+    @worker_process_shutdown.connect(weak=False)
+    def close(**_: object) -> None:
+        process.databases.close()

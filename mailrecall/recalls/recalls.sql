@@ -1,0 +1,146 @@
+-- name: subject
+-- What a request is judged by. The row lock orders two requests for one message, and a request with the message's expansion.
+SELECT m.id, m.sender_account_id, m.organisation_id, m.channel, m.accepted_at,
+       EXISTS (SELECT FROM envelope_recipient e
+                WHERE e.message_id = m.id AND e.kind IN ('account', 'group')) AS local_recipients
+  FROM message m
+ WHERE m.id = %(message_id)s
+   FOR NO KEY UPDATE OF m
+
+-- name: recall_of_message
+SELECT id, requested_by, organisation_id FROM recall WHERE message_id = %(message_id)s
+
+-- name: recent_recalls
+SELECT count(*) FROM recall WHERE requested_by = %(account_id)s AND requested_at > %(since)s
+
+-- name: insert_recall
+INSERT INTO recall (message_id, organisation_id, requested_by, as_administrator, reason, policy, requested_at, deadline_at,
+                    notice_message_id)
+VALUES (%(message_id)s, %(organisation_id)s, %(requested_by)s, %(as_administrator)s, %(reason)s, %(policy)s,
+        %(requested_at)s, %(deadline_at)s, CASE WHEN %(tombstone)s THEN nextval('message_id') END)
+RETURNING id
+
+-- name: reopen_unreachable
+-- R12: a repeat tries again what no shard answered for. Returns the batches to withdraw.
+WITH reopened AS (
+    UPDATE recall_batch b SET state = 'pending', counts = NULL, done_at = NULL
+     WHERE b.recall_id = %(recall_id)s AND b.state = 'unreachable'
+       AND EXISTS (SELECT FROM recall r WHERE r.id = b.recall_id AND r.state = 'settled')
+    RETURNING b.batch, b.shard
+), running AS (
+    UPDATE recall SET state = 'running', result = NULL, settled_at = NULL, deadline_at = %(deadline_at)s,
+                      batches_left = (SELECT count(*) FROM reopened)
+     WHERE id = %(recall_id)s AND EXISTS (SELECT FROM reopened)
+)
+SELECT batch, shard FROM reopened ORDER BY batch
+
+-- name: recall_by_public_id
+SELECT r.id, r.public_id, r.message_id, r.organisation_id, r.requested_by, r.as_administrator, r.reason, r.policy,
+       r.requested_at, r.deadline_at, r.state, r.result, r.settled_at, r.external, r.report_message_id,
+       r.author_report_message_id, m.subject
+  FROM recall r JOIN message m ON m.id = r.message_id
+ WHERE r.public_id = %(public_id)s
+
+-- name: recall_by_id
+SELECT r.id, r.public_id, r.message_id, r.organisation_id, r.requested_by, r.as_administrator, r.reason, r.policy,
+       r.requested_at, r.deadline_at, r.state, r.result, r.settled_at, r.external, r.report_message_id,
+       r.author_report_message_id, m.subject
+  FROM recall r JOIN message m ON m.id = r.message_id
+ WHERE r.id = %(recall_id)s
+
+-- name: batch_counts
+SELECT recipients, counts FROM recall_batch WHERE recall_id = %(recall_id)s
+
+-- name: externals_by_via
+SELECT via, count(*) FROM external_recipient WHERE message_id = %(message_id)s GROUP BY via
+
+-- name: marks
+SELECT message_id, public_id, state, result FROM recall WHERE message_id = ANY(%(message_ids)s)
+
+-- name: lock_for_plan
+SELECT id, message_id, state FROM recall WHERE id = %(recall_id)s FOR UPDATE
+
+-- name: plan_batches
+INSERT INTO recall_batch (recall_id, batch, shard, recipients)
+SELECT %(recall_id)s, batch, shard, cardinality(mailbox_ids) FROM delivery_batch WHERE message_id = %(message_id)s
+ON CONFLICT DO NOTHING
+
+-- name: start_running
+UPDATE recall
+   SET state = 'running',
+       batches_left = (SELECT count(*) FROM recall_batch WHERE recall_id = %(recall_id)s AND state = 'pending'),
+       external = (SELECT count(*) FROM external_recipient WHERE message_id = recall.message_id)
+ WHERE id = %(recall_id)s
+RETURNING batches_left
+
+-- name: pending_batches
+SELECT batch, shard FROM recall_batch WHERE recall_id = %(recall_id)s AND state = 'pending' ORDER BY batch
+
+-- name: batch_to_withdraw
+-- Everything one withdrawal needs but the recipients themselves, who are read only when some have no copy.
+SELECT r.message_id, r.policy, r.notice_message_id, r.requested_at, r.deadline_at, b.state, b.recipients,
+       d.mailbox_ids[1] AS first, d.mailbox_ids[cardinality(d.mailbox_ids)] AS last,
+       (SELECT array_agg(m) FROM unnest(d.mailbox_ids, d.kinship) AS k (m, kinship)
+         WHERE k.kinship > %(furthest)s) AS out_of_scope
+  FROM recall r
+  JOIN recall_batch b ON b.recall_id = r.id
+  JOIN delivery_batch d ON d.message_id = r.message_id AND d.batch = b.batch
+ WHERE r.id = %(recall_id)s AND b.batch = %(batch)s
+
+-- name: recall_policy
+SELECT policy FROM recall WHERE id = %(recall_id)s
+
+-- name: recipients_of_batch
+SELECT d.mailbox_ids, d.via
+  FROM recall r JOIN delivery_batch d ON d.message_id = r.message_id
+ WHERE r.id = %(recall_id)s AND d.batch = %(batch)s
+
+-- name: batch_done
+-- Also takes the place of a verdict 'unreachable' that came before the shard's answer: what the shard committed is the truth.
+WITH before AS (
+    SELECT state FROM recall_batch WHERE recall_id = %(recall_id)s AND batch = %(batch)s FOR UPDATE
+), written AS (
+    UPDATE recall_batch SET state = 'done', counts = %(counts)s, done_at = %(now)s
+     WHERE recall_id = %(recall_id)s AND batch = %(batch)s AND state <> 'done'
+    RETURNING 1
+)
+SELECT before.state, EXISTS (SELECT FROM written) FROM before
+
+-- name: batches_left
+-- The row lock makes exactly one batch the last.
+UPDATE recall SET batches_left = batches_left - %(done)s WHERE id = %(recall_id)s RETURNING batches_left
+
+-- name: settle
+UPDATE recall SET state = 'settled', result = %(result)s, settled_at = %(now)s
+ WHERE id = %(recall_id)s AND state = 'running' AND batches_left = 0
+RETURNING id
+
+-- name: correct_result
+UPDATE recall SET result = %(result)s WHERE id = %(recall_id)s AND state = 'settled'
+
+-- name: overdue
+SELECT id FROM recall WHERE state = 'running' AND deadline_at < %(answer_by)s ORDER BY id LIMIT 100
+
+-- name: lock_recall
+SELECT state FROM recall WHERE id = %(recall_id)s FOR UPDATE
+
+-- name: give_up_batches
+-- R9: what no shard answered for by the deadline is unreachable, counted from the recipients the delivery wrote down.
+UPDATE recall_batch b
+   SET state = 'unreachable', done_at = %(now)s,
+       counts = (SELECT jsonb_object_agg(via, jsonb_build_object('unreachable', n))
+                   FROM (SELECT via, count(*) AS n FROM delivery_batch d, unnest(d.via) AS via
+                          WHERE d.message_id = %(message_id)s AND d.batch = b.batch GROUP BY via) AS per_via)
+ WHERE b.recall_id = %(recall_id)s AND b.state = 'pending'
+
+-- name: close_withdrawals
+-- The shard may come back: work on batches that were given up must not run on its own.
+DELETE FROM outbox WHERE task = 'recall.withdraw' AND (args ->> 'recall_id')::bigint = %(recall_id)s
+
+-- name: stuck
+-- Nothing should ever be found here: recalls whose next step has no work in the outbox.
+SELECT r.id, r.state, r.batches_left
+  FROM recall r
+ WHERE r.state <> 'settled' AND r.requested_at < %(before)s
+   AND NOT EXISTS (SELECT FROM outbox o WHERE (o.args ->> 'recall_id')::bigint = r.id)
+ ORDER BY r.id LIMIT 100
