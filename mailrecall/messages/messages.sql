@@ -12,3 +12,99 @@ INSERT INTO message_content (message_id, content) VALUES (%(message_id)s, %(cont
 -- name: copy_envelope
 COPY envelope_recipient (message_id, position, address, account_id, group_id, kind) FROM STDIN
 
+-- name: lock_for_expansion
+SELECT m.expanded_at, m.sender_account_id, m.organisation_id, a.domain_id
+  FROM message m LEFT JOIN account a ON a.id = m.sender_account_id
+ WHERE m.id = %(message_id)s
+   FOR UPDATE OF m
+
+-- name: expand
+-- Everyone the envelope leads to, once: under 0 when named directly, else under the first addressee whose group holds them.
+-- UNION drops what was already reached under the same addressee, so overlapping groups are walked once. Each shard's mailboxes
+-- are cut into ranges that do not overlap, in ascending order: recalls follow the same ranges.
+INSERT INTO delivery_batch (message_id, batch, shard, mailbox_ids, via, kinship)
+WITH RECURSIVE reached (via, group_id) AS (
+    SELECT position, group_id FROM envelope_recipient WHERE message_id = %(message_id)s AND group_id IS NOT NULL
+    UNION
+    SELECT r.via, g.member_group_id
+      FROM reached r JOIN group_member g ON g.group_id = r.group_id AND g.member_group_id IS NOT NULL
+), recipients AS (
+    SELECT account_id, min(via) AS via
+      FROM (SELECT account_id, 0 AS via FROM envelope_recipient
+             WHERE message_id = %(message_id)s AND account_id IS NOT NULL
+            UNION ALL
+            SELECT g.account_id, r.via FROM reached r JOIN group_member g ON g.group_id = r.group_id
+             WHERE g.account_id IS NOT NULL) AS every_way
+     GROUP BY account_id
+), placed AS (
+    SELECT a.id, a.shard, r.via,
+           CASE WHEN a.domain_id = %(domain_id)s THEN 0 WHEN a.organisation_id = %(organisation_id)s THEN 1 ELSE 2 END AS kinship,
+           (row_number() OVER (PARTITION BY a.shard ORDER BY a.id) - 1) / %(batch_size)s AS range
+      FROM recipients r JOIN account a ON a.id = r.account_id
+     WHERE a.closed_at IS NULL
+)
+SELECT %(message_id)s, row_number() OVER (ORDER BY range, shard), shard,
+       array_agg(id ORDER BY id), array_agg(via::smallint ORDER BY id), array_agg(kinship::smallint ORDER BY id)
+  FROM placed
+ GROUP BY shard, range
+RETURNING batch, shard
+
+-- name: expand_externals
+INSERT INTO external_recipient (message_id, address, via)
+WITH RECURSIVE reached (via, group_id) AS (
+    SELECT position, group_id FROM envelope_recipient WHERE message_id = %(message_id)s AND group_id IS NOT NULL
+    UNION
+    SELECT r.via, g.member_group_id
+      FROM reached r JOIN group_member g ON g.group_id = r.group_id AND g.member_group_id IS NOT NULL
+)
+SELECT %(message_id)s, address, min(via)
+  FROM (SELECT address, 0 AS via FROM envelope_recipient WHERE message_id = %(message_id)s AND kind = 'external'
+        UNION ALL
+        SELECT g.external_address, r.via FROM reached r JOIN group_member g ON g.group_id = r.group_id
+         WHERE g.external_address IS NOT NULL) AS every_way
+ GROUP BY address
+
+-- name: unreachable_recipients
+-- Addressees that closed between acceptance and delivery: their mail bounces.
+SELECT e.address FROM envelope_recipient e LEFT JOIN account a ON a.id = e.account_id
+ WHERE e.message_id = %(message_id)s
+   AND (e.kind = 'account' AND a.closed_at IS NOT NULL OR e.kind = 'group' AND e.group_id IS NULL)
+ ORDER BY e.position
+
+-- name: expanded
+UPDATE message SET expanded_at = %(now)s, deliveries_left = deliveries_left + %(deliveries)s WHERE id = %(message_id)s
+
+-- name: batch_to_deposit
+SELECT d.shard, d.mailbox_ids, d.via, d.deposited_at IS NOT NULL AS deposited,
+       m.accepted_at, m.size, m.from_header, m.to_header, m.subject, m.preview, m.attachments
+  FROM delivery_batch d JOIN message m ON m.id = d.message_id
+ WHERE d.message_id = %(message_id)s AND d.batch = %(batch)s
+
+-- name: message_to_file
+SELECT m.sender_account_id, m.author_filed_at IS NOT NULL AS filed,
+       m.accepted_at, m.size, m.from_header, m.to_header, m.subject, m.preview, m.attachments
+  FROM message m WHERE m.id = %(message_id)s
+
+-- name: content
+SELECT content FROM message_content WHERE message_id = %(message_id)s
+
+-- name: batch_deposited
+UPDATE delivery_batch SET deposited_at = %(now)s
+ WHERE message_id = %(message_id)s AND batch = %(batch)s AND deposited_at IS NULL
+
+-- name: author_copy_filed
+UPDATE message SET author_filed_at = %(now)s WHERE id = %(message_id)s AND author_filed_at IS NULL
+
+-- name: relayed
+UPDATE message SET relayed_at = %(now)s WHERE id = %(message_id)s AND relayed_at IS NULL
+
+-- name: deliveries_done
+-- The row lock makes exactly one delivery the last; the shards then hold the content, and the spool lets it go.
+WITH counted AS (
+    UPDATE message SET deliveries_left = deliveries_left - %(done)s,
+                       delivered_at = CASE WHEN deliveries_left <= %(done)s THEN %(now)s::timestamptz END
+     WHERE id = %(message_id)s
+    RETURNING id, deliveries_left
+)
+DELETE FROM message_content WHERE message_id IN (SELECT id FROM counted WHERE deliveries_left <= 0)
+

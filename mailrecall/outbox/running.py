@@ -27,8 +27,8 @@ class UseCase(Protocol):
 def register(app: Celery, process: Process[Settings], task: Task, use_case: UseCase) -> None:
     """Make a use case a Celery task.
 
-    A task delivered a second time finds its work closed and returns. One that fails has the failure written to its outbox
-    row, which is published again after a pause, and shows as failed in Flower.
+    A task delivered a second time finds its work closed and returns. One that fails has the failure written to its
+    outbox row, which is published again after a pause, and shows as failed in Flower.
     """
 
     @app.task(name=task.value)

@@ -70,7 +70,7 @@ class Databases:
             return pool
 
     def forget(self) -> None:
-        """Drop pools inherited from a parent process: their sockets are the parent's, and their threads stayed there."""
+        """Drop pools inherited from a parent process: their sockets and threads are the parent's."""
         self._lock = threading.Lock()
         self._pools = {}
 

@@ -24,7 +24,8 @@ RETURNING id
 -- R12: a repeat tries again what no shard answered for. Returns the batches to withdraw.
 WITH reopened AS (
     UPDATE recall_batch b SET state = 'pending', counts = NULL, done_at = NULL
-     WHERE b.recall_id = %(recall_id)s AND b.state = 'unreachable'
+     WHERE b.recall_id = %(recall_id)s
+       AND (b.state = 'unreachable' OR b.counts @? '$.*.unreachable')
        AND EXISTS (SELECT FROM recall r WHERE r.id = b.recall_id AND r.state = 'settled')
     RETURNING b.batch, b.shard
 ), running AS (

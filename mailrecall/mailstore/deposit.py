@@ -1,0 +1,92 @@
+"""Putting copies into a shard's mailboxes: a batch at a time, in one transaction, the content once per shard."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+from mailrecall.domain.copies import Flag, Folder, author_copy_id
+from mailrecall.postgres import queries
+
+_SQL = queries.load(__package__, "deposit.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedMessage:
+    """What a mailbox lists of a message: kept once per message and shard."""
+
+    accepted_at: datetime
+    size: int
+    from_header: str
+    to_header: str
+    subject: str
+    preview: str
+    attachments: int
+
+
+def needs_content(connection: Connection[Any], message_id: int) -> bool:
+    """Tell whether the shard has not got the message's bytes yet, so that they travel there once."""
+    row = connection.execute(_SQL["has_body"], {"body_id": message_id}).fetchone()
+    return not (row and row[0])
+
+
+def deposit(
+    connection: Connection[Any],
+    message_id: int,
+    batch: int,
+    listed: ListedMessage,
+    content: bytes | None,
+    *,
+    mailbox_ids: Sequence[int],
+    via: Sequence[int],
+) -> bool:
+    """Deposit one delivery batch into the inboxes of a shard, in the caller's transaction.
+
+    Args:
+        connection: to the shard.
+        message_id: the message.
+        batch: the delivery batch's number.
+        listed: what the mailboxes will list.
+        content: the bytes; None when the shard has them.
+        mailbox_ids: who gets a copy, ascending.
+        via: for each, the addressee that led there (0: named directly).
+
+    Returns:
+        False when the batch was deposited before, or a recall came first (R16): nothing was written then.
+    """
+    if not connection.execute(_SQL["claim"], {"message_id": message_id, "batch": batch}).rowcount:
+        return False
+    _store(connection, message_id, message_id, listed, content)
+    connection.execute(
+        _SQL["insert_copies"],
+        {
+            "message_id": message_id,
+            "folder": Folder.INBOX,
+            "flags": 0,
+            "mailbox_ids": list(mailbox_ids),
+            "via": list(via),
+        },
+    )
+    return True
+
+
+def file_author_copy(
+    connection: Connection[Any], message_id: int, mailbox_id: int, listed: ListedMessage, content: bytes | None
+) -> None:
+    """Put the author's own copy into their Sent folder (R15); a second time changes nothing."""
+    copy_id = author_copy_id(message_id)
+    _store(connection, copy_id, message_id, listed, content)
+    connection.execute(
+        _SQL["insert_author_copy"],
+        {"copy_id": copy_id, "mailbox_id": mailbox_id, "folder": Folder.SENT, "flags": Flag.SEEN},
+    )
+
+
+def _store(
+    connection: Connection[Any], message_id: int, body_id: int, listed: ListedMessage, content: bytes | None
+) -> None:
+    if content is not None:
+        connection.execute(_SQL["store_body"], {"body_id": body_id, "content": content})
+    connection.execute(_SQL["store_message"], {"message_id": message_id, "body_id": body_id, **asdict(listed)})

@@ -1,0 +1,87 @@
+"""How far a message's delivery has got: what is still to be deposited, filed or relayed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+
+from mailrecall.mailstore.deposit import ListedMessage
+from mailrecall.postgres import queries
+
+_SQL = queries.load(__package__, "messages.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryBatch:
+    """One range of a shard's mailboxes that a message goes to, with what the shard must know of the message."""
+
+    shard: int
+    mailbox_ids: Sequence[int]
+    via: Sequence[int]
+    deposited: bool
+    listed: ListedMessage
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorCopy:
+    """The author's own copy, still to be filed or already so."""
+
+    mailbox_id: int
+    filed: bool
+    listed: ListedMessage
+
+
+def batch_to_deposit(connection: Connection[Any], message_id: int, batch: int) -> DeliveryBatch | None:
+    """Return a batch with its recipients, or None when there is no such batch."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(_SQL["batch_to_deposit"], {"message_id": message_id, "batch": batch}).fetchone()
+    if row is None:
+        return None
+    return DeliveryBatch(
+        shard=row.pop("shard"),
+        mailbox_ids=row.pop("mailbox_ids"),
+        via=row.pop("via"),
+        deposited=row.pop("deposited"),
+        listed=ListedMessage(**row),
+    )
+
+
+def author_copy(connection: Connection[Any], message_id: int) -> AuthorCopy | None:
+    """Return the author's copy of a message, or None when it has no author here."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        row = cursor.execute(_SQL["message_to_file"], {"message_id": message_id}).fetchone()
+    if row is None or row["sender_account_id"] is None:
+        return None
+    return AuthorCopy(row.pop("sender_account_id"), row.pop("filed"), ListedMessage(**row))
+
+
+def content(connection: Connection[Any], message_id: int) -> bytes | None:
+    """Return a message's bytes while some delivery still needs them; None after the last."""
+    row = connection.execute(_SQL["content"], {"message_id": message_id}).fetchone()
+    return bytes(row[0]) if row else None
+
+
+def record_deposit(connection: Connection[Any], message_id: int, batch: int, *, now: datetime) -> None:
+    """Record a batch as deposited; a second time changes nothing."""
+    if connection.execute(_SQL["batch_deposited"], {"message_id": message_id, "batch": batch, "now": now}).rowcount:
+        deliveries_done(connection, message_id, done=1, now=now)
+
+
+def record_author_copy(connection: Connection[Any], message_id: int, *, now: datetime) -> None:
+    """Record the author's copy as filed; a second time changes nothing."""
+    if connection.execute(_SQL["author_copy_filed"], {"message_id": message_id, "now": now}).rowcount:
+        deliveries_done(connection, message_id, done=1, now=now)
+
+
+def record_relay(connection: Connection[Any], message_id: int, *, now: datetime) -> None:
+    """Record that every external recipient was dealt with; a second time changes nothing."""
+    if connection.execute(_SQL["relayed"], {"message_id": message_id, "now": now}).rowcount:
+        deliveries_done(connection, message_id, done=1, now=now)
+
+
+def deliveries_done(connection: Connection[Any], message_id: int, *, done: int, now: datetime) -> None:
+    """Count deliveries as done; with the last one the control database lets the content go."""
+    connection.execute(_SQL["deliveries_done"], {"message_id": message_id, "done": done, "now": now})

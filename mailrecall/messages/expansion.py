@@ -1,0 +1,54 @@
+"""Expansion: an envelope becomes delivery batches; who is a member of a group is decided here (R13: at delivery)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+from mailrecall.messages.delivery import deliveries_done
+from mailrecall.outbox import store as outbox
+from mailrecall.outbox import work
+from mailrecall.postgres import queries
+
+_SQL = queries.load(__package__, "messages.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """What a first expansion found; None of it when the message was expanded before."""
+
+    batches: int
+    externals: int
+    undeliverable: tuple[str, ...]
+    """Addressees that were closed or removed since the message was accepted."""
+
+
+def expand(connection: Connection[Any], message_id: int, *, batch_size: int, now: datetime) -> Expansion | None:
+    """Write a message's delivery batches, with the work of depositing them, into the caller's transaction.
+
+    A recall that comes before the delivery expands the message itself, so that every recipient gets an outcome (R16);
+    whoever is second finds it done.
+
+    Returns:
+        what was found, or None when the message is unknown or was expanded before.
+    """
+    row = connection.execute(_SQL["lock_for_expansion"], {"message_id": message_id}).fetchone()
+    if row is None or row[0] is not None:
+        return None
+    parameters = {
+        "message_id": message_id,
+        "organisation_id": row[2],
+        "domain_id": row[3],
+        "batch_size": batch_size,
+    }
+    batches = connection.execute(_SQL["expand"], parameters).fetchall()
+    externals = connection.execute(_SQL["expand_externals"], {"message_id": message_id}).rowcount
+    undeliverable = connection.execute(_SQL["unreachable_recipients"], {"message_id": message_id}).fetchall()
+    todo = [work.deposit(message_id, batch, shard) for batch, shard in sorted(batches)]
+    if externals:
+        todo.append(work.relay(message_id))
+    outbox.add(connection, todo, due_at=now)
+    connection.execute(_SQL["expanded"], {"message_id": message_id, "now": now, "deliveries": len(todo)})
+    deliveries_done(connection, message_id, done=1, now=now)
+    return Expansion(len(batches), externals, tuple(address for (address,) in undeliverable))
