@@ -84,6 +84,11 @@ def file_author_copy(
     )
 
 
+def store_notice(connection: Connection[Any], notice_id: int, listed: ListedMessage, content: bytes) -> None:
+    """Store the notice that takes withdrawn copies' place (R17); a second time changes nothing."""
+    _store(connection, notice_id, notice_id, listed, content)
+
+
 def _store(
     connection: Connection[Any], message_id: int, body_id: int, listed: ListedMessage, content: bytes | None
 ) -> None:

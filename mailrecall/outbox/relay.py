@@ -1,4 +1,4 @@
-"""The relay: carries work from the outbox to the broker as soon as it is committed (`python -m mailrecall.outbox.relay`).
+"""The relay: carries work from the outbox to the broker once it is committed (`python -m mailrecall.outbox.relay`).
 
 Any number of relays may run side by side. A relay waits on the database's notification, not on a clock; the time-out
 only bounds how late it sees work whose hour has come, or a notification lost with a broken connection.

@@ -1,0 +1,89 @@
+-- name: claim
+-- A second delivery of the same task waits here for the first one's transaction, and then returns what it wrote.
+INSERT INTO withdrawal (recall_id, batch, done_at) VALUES (%(recall_id)s, %(batch)s, %(now)s) ON CONFLICT DO NOTHING
+
+-- name: counts
+SELECT counts FROM withdrawal WHERE recall_id = %(recall_id)s AND batch = %(batch)s FOR UPDATE
+
+-- name: claim_deposit
+-- R16: a batch that nobody deposited yet is ours from here on; its deposit will find this row and do nothing.
+INSERT INTO deposit (message_id, batch, withdrawn) VALUES (%(message_id)s, %(batch)s, true) ON CONFLICT DO NOTHING
+
+-- name: record_undelivered
+INSERT INTO outcome (recall_id, mailbox_id, outcome, via, batch)
+SELECT %(recall_id)s, mailbox_id, CASE WHEN mailbox_id = ANY (%(out_of_scope)s::int[]) THEN {EXTERNAL} ELSE %(outcome)s END,
+       via, %(batch)s
+  FROM unnest(%(mailbox_ids)s::int[], %(via)s::smallint[]) AS r (mailbox_id, via)
+
+-- name: leave_out_of_scope
+-- R1: copies of recipients outside the policy's scope are not touched.
+INSERT INTO outcome (recall_id, mailbox_id, outcome, via, folder, flags, batch)
+SELECT %(recall_id)s, mailbox_id, {EXTERNAL}, via, folder, flags, %(batch)s
+  FROM copy
+ WHERE message_id = %(message_id)s AND mailbox_id = ANY (%(out_of_scope)s::int[])
+   AND mailbox_id BETWEEN %(first)s AND %(last)s
+
+-- name: withdraw
+-- A copy that someone is reading this moment is locked: the DELETE waits, looks again, and leaves it when it was read.
+WITH withdrawn AS (
+    DELETE FROM copy
+     WHERE message_id = %(message_id)s AND mailbox_id BETWEEN %(first)s AND %(last)s AND facts & {BLOCKING} = 0
+    RETURNING mailbox_id, via, folder, flags
+)
+INSERT INTO outcome (recall_id, mailbox_id, outcome, via, folder, flags, batch)
+SELECT %(recall_id)s, mailbox_id, {RECALLED}, via, folder, flags, %(batch)s FROM withdrawn
+
+-- name: withdraw_in_scope
+-- As above with recipients to leave out: apart, because the common statement must stay as bare as it is.
+WITH withdrawn AS (
+    DELETE FROM copy
+     WHERE message_id = %(message_id)s AND mailbox_id BETWEEN %(first)s AND %(last)s AND facts & {BLOCKING} = 0
+       AND mailbox_id <> ALL (%(out_of_scope)s::int[])
+    RETURNING mailbox_id, via, folder, flags
+)
+INSERT INTO outcome (recall_id, mailbox_id, outcome, via, folder, flags, batch)
+SELECT %(recall_id)s, mailbox_id, {RECALLED}, via, folder, flags, %(batch)s FROM withdrawn
+
+-- name: classify_rest
+-- A statement of its own, so that it sees what was committed while the first one waited: every copy that is still here has a
+-- fact that keeps it, and facts are never taken back. The CASE comes from domain.outcomes.ELIGIBILITY.
+INSERT INTO outcome (recall_id, mailbox_id, outcome, via, folder, flags, batch)
+SELECT %(recall_id)s, mailbox_id, {OUTCOME_CASE}, via, folder, flags, %(batch)s
+  FROM copy
+ WHERE message_id = %(message_id)s AND mailbox_id BETWEEN %(first)s AND %(last)s AND facts & {BLOCKING} <> 0
+ON CONFLICT DO NOTHING
+
+-- name: count_range
+SELECT count(*) FROM outcome WHERE recall_id = %(recall_id)s AND batch = %(batch)s
+
+-- name: without_outcome
+SELECT mailbox_id, via
+  FROM unnest(%(mailbox_ids)s::int[], %(via)s::smallint[]) AS r (mailbox_id, via)
+ WHERE NOT EXISTS (SELECT FROM outcome o WHERE o.recall_id = %(recall_id)s AND o.mailbox_id = r.mailbox_id)
+
+-- name: still_here
+SELECT mailbox_id FROM copy WHERE message_id = %(message_id)s AND mailbox_id = ANY (%(mailbox_ids)s::int[])
+
+-- name: leave_notices
+-- R17: where the policy wants it, a short notice takes each withdrawn copy's place, in the same transaction.
+INSERT INTO copy (mailbox_id, folder, via, message_id)
+SELECT mailbox_id, folder, 0, %(notice_id)s
+  FROM outcome
+ WHERE recall_id = %(recall_id)s AND batch = %(batch)s AND outcome = {RECALLED} AND folder IS NOT NULL
+ON CONFLICT DO NOTHING
+
+-- name: forget_unreachable
+-- R12: recipients that an error kept from being decided are tried again when the recall is asked for again.
+DELETE FROM outcome WHERE recall_id = %(recall_id)s AND batch = %(batch)s AND outcome = {UNREACHABLE}
+
+-- name: sum_up
+UPDATE withdrawal
+   SET counts = (SELECT coalesce(jsonb_object_agg(via, outcomes), '{}')
+                   FROM (SELECT via, jsonb_object_agg({SLUG_CASE}, n) AS outcomes
+                           FROM (SELECT via, outcome, count(*) AS n FROM outcome
+                                  WHERE recall_id = %(recall_id)s AND mailbox_id BETWEEN %(first)s AND %(last)s
+                                    AND batch = %(batch)s
+                                  GROUP BY via, outcome) AS counted
+                          GROUP BY via) AS per_via)
+ WHERE recall_id = %(recall_id)s AND batch = %(batch)s
+RETURNING counts
