@@ -1,5 +1,6 @@
 """The life of a recall: who may ask (R1, R3, R6, R10, R11, R24), its states, and what it came to (R13)."""
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -96,13 +97,16 @@ def clean_reason(reason: str) -> str:
     """R11: return the reason, trimmed; 1 to 500 characters.
 
     Raises:
-        ReasonError: it is empty or longer than that.
+        ReasonError: it is empty or longer than that, or has characters that no text carries.
     """
     trimmed = reason.strip()
     if not trimmed:
         raise ReasonError("Say why the message is recalled: 1 to 500 characters.")
     if len(trimmed) > LONGEST_REASON:
         raise ReasonError(f"The reason has {len(trimmed)} characters; {LONGEST_REASON} are allowed.")
+    # JSON can spell NUL and half a surrogate pair; no database or mail can hold them
+    if any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\t\r\n" for c in trimmed):
+        raise ReasonError("The reason has a control character; write it as plain text.")
     return trimmed
 
 
