@@ -8,9 +8,10 @@ from typing import Any
 from psycopg import Connection
 
 from mailrecall.domain.copies import Flag, Folder, author_copy_id
+from mailrecall.domain.outcomes import Outcome
 from mailrecall.postgres import queries
 
-_SQL = queries.load(__package__, "deposit.sql")
+_SQL = queries.load(__package__, "deposit.sql", {"EXTERNAL": str(Outcome.EXTERNAL.value)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,22 +55,20 @@ def deposit(
         via: for each, the addressee that led there (0: named directly).
 
     Returns:
-        False when the batch was deposited before, or a recall came first (R16): nothing was written then.
+        False when the batch was deposited before, or a recall came first (R16): nobody it reached gets a copy then.
     """
-    if not connection.execute(_SQL["claim"], {"message_id": message_id, "batch": batch}).rowcount:
-        return False
-    _store(connection, message_id, message_id, listed, content)
-    connection.execute(
-        _SQL["insert_copies"],
-        {
-            "message_id": message_id,
-            "folder": Folder.INBOX,
-            "flags": 0,
-            "mailbox_ids": list(mailbox_ids),
-            "via": list(via),
-        },
-    )
-    return True
+    keys = {"message_id": message_id, "batch": batch}
+    recipients = {"folder": Folder.INBOX, "flags": 0, "mailbox_ids": list(mailbox_ids), "via": list(via)}
+    if connection.execute(_SQL["claim"], keys).rowcount:
+        _store(connection, message_id, message_id, listed, content)
+        connection.execute(_SQL["insert_copies"], {**keys, **recipients})
+        return True
+    first = connection.execute(_SQL["recalled_by"], keys).fetchone()
+    if first is not None and first[0] is not None:
+        # the content is stored all the same: what was recalled can be restored (R26)
+        _store(connection, message_id, message_id, listed, content)
+        connection.execute(_SQL["insert_copies_left_alone"], {**keys, **recipients, "recall_id": first[0]})
+    return False
 
 
 def file_author_copy(

@@ -34,11 +34,11 @@ CREATE TABLE copy (
 CREATE INDEX copy_by_message ON copy (message_id, mailbox_id);
 
 -- A delivery batch that was deposited here, or that a recall withdrew before it could be (R16). Whoever inserts the row
--- decides: a deposit that finds it does nothing, whatever the order of arrival.
+-- decides: a deposit that comes second serves only those whom the recall did not reach, whatever the order of arrival.
 CREATE TABLE deposit (
     message_id bigint NOT NULL,
     batch      int NOT NULL,
-    withdrawn  boolean NOT NULL,
+    recall_id  bigint,                              -- the recall that came first; null: deposited
     PRIMARY KEY (message_id, batch)
 );
 
