@@ -22,6 +22,7 @@ SELECT %(recall_id)s, mailbox_id, {EXTERNAL}, via, folder, flags, %(batch)s
   FROM copy
  WHERE message_id = %(message_id)s AND mailbox_id = ANY (%(out_of_scope)s::int[])
    AND mailbox_id BETWEEN %(first)s AND %(last)s
+ON CONFLICT DO NOTHING
 
 -- name: withdraw
 -- A copy that someone is reading this moment is locked: the DELETE waits, looks again, and leaves it when it was read.
@@ -51,7 +52,7 @@ INSERT INTO outcome (recall_id, mailbox_id, outcome, via, folder, flags, batch)
 SELECT %(recall_id)s, mailbox_id, {OUTCOME_CASE}, via, folder, flags, %(batch)s
   FROM copy
  WHERE message_id = %(message_id)s AND mailbox_id BETWEEN %(first)s AND %(last)s AND facts & {BLOCKING} <> 0
-ON CONFLICT DO NOTHING
+ON CONFLICT DO NOTHING  -- out of scope, or decided by an earlier run that an error left incomplete
 
 -- name: count_range
 SELECT count(*) FROM outcome WHERE recall_id = %(recall_id)s AND batch = %(batch)s

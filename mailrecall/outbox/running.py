@@ -1,7 +1,6 @@
 """How every task runs: once its work is found open, with its failure recorded where the reconciler can see it."""
 
-from datetime import datetime
-from typing import Protocol
+from collections.abc import Callable
 
 import psycopg
 from celery import Celery
@@ -16,12 +15,9 @@ from mailrecall.wiring import Process
 log = logs.get(__name__)
 
 
-class UseCase(Protocol):
-    """What a task does: ids in, state in the databases out. It ends by finishing `work_id` in its last transaction."""
-
-    def __call__(self, process: Process[Settings], *, work_id: int, now: datetime, **ids: int) -> None:
-        """Do the work; safe to run twice, late, or after a run that died half-way."""
-        ...
+UseCase = Callable[..., None]
+"""What a task does: a process, the work's ids, `work_id` and `now` in, state in the databases out. It is safe to run
+twice, late, or after a run that died half-way, and ends by finishing `work_id` in its last transaction."""
 
 
 def register(app: Celery, process: Process[Settings], task: Task, use_case: UseCase) -> None:

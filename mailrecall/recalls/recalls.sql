@@ -91,6 +91,11 @@ SELECT r.message_id, r.policy, r.notice_message_id, r.requested_at, r.deadline_a
 -- name: recall_policy
 SELECT policy FROM recall WHERE id = %(recall_id)s
 
+-- name: author_address
+SELECT coalesce(a.address, m.envelope_sender)
+  FROM message m LEFT JOIN address a ON a.account_id = m.sender_account_id AND NOT a.is_alias
+ WHERE m.id = %(message_id)s
+
 -- name: recipients_of_batch
 SELECT d.mailbox_ids, d.via
   FROM recall r JOIN delivery_batch d ON d.message_id = r.message_id

@@ -1,0 +1,168 @@
+"""The states of a recall and its batches, moved on by the recall service, always in the caller's transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from mailrecall.domain.outcomes import Tally
+from mailrecall.domain.policy import Policy
+from mailrecall.domain.recalls import Result, State, result_of
+from mailrecall.mailstore.withdrawal import Counts
+from mailrecall.outbox import store as outbox
+from mailrecall.outbox import work
+from mailrecall.outbox.work import Work
+from mailrecall.postgres import queries
+from mailrecall.recalls.views import get
+
+_SQL = queries.load(__package__, "recalls.sql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedBatch:
+    """What one withdrawal has to know."""
+
+    message_id: int
+    policy: Policy
+    notice_message_id: int | None
+    requested_at: datetime
+    deadline_at: datetime
+    state: str
+    recipients: int
+    first: int
+    last: int
+    out_of_scope: Sequence[int]
+
+
+def lock_for_plan(connection: Connection[Any], recall_id: int) -> tuple[int, State] | None:
+    """Return a recall's message and state, locked until the transaction ends; None when there is no such recall."""
+    row = connection.execute(_SQL["lock_for_plan"], {"recall_id": recall_id}).fetchone()
+    return (row[1], State(row[2])) if row else None
+
+
+def plan(connection: Connection[Any], recall_id: int, message_id: int, *, now: datetime) -> int:
+    """Write a recall's batches, one for each delivery batch of its message, with the work of withdrawing them.
+
+    Returns:
+        how many batches there are.
+    """
+    keys = {"recall_id": recall_id, "message_id": message_id}
+    connection.execute(_SQL["plan_batches"], keys)
+    row = connection.execute(_SQL["start_running"], keys).fetchone()
+    batches: int = row[0] if row else 0
+    outbox.add(connection, work_left(connection, recall_id), due_at=now)
+    return batches
+
+
+def batch_to_withdraw(connection: Connection[Any], recall_id: int, batch: int) -> PlannedBatch | None:
+    """Return a batch, or None when there is no such batch."""
+    row = connection.execute(_SQL["recall_policy"], {"recall_id": recall_id}).fetchone()
+    if row is None:
+        return None
+    policy = Policy.from_mapping(row[0])
+    parameters = {"recall_id": recall_id, "batch": batch, "furthest": policy.furthest_in_scope.value}
+    with connection.cursor(row_factory=dict_row) as cursor:
+        found = cursor.execute(_SQL["batch_to_withdraw"], parameters).fetchone()
+    if found is None:
+        return None
+    return PlannedBatch(**{**found, "policy": policy, "out_of_scope": found["out_of_scope"] or ()})
+
+
+def author_address(connection: Connection[Any], message_id: int) -> str:
+    """Return the address a message was sent from."""
+    row = connection.execute(_SQL["author_address"], {"message_id": message_id}).fetchone()
+    if row is None:
+        raise LookupError(f"There is no message {message_id}.")
+    address: str = row[0]
+    return address
+
+
+def recipients_of_batch(connection: Connection[Any], recall_id: int, batch: int) -> tuple[list[int], list[int]]:
+    """Return a batch's mailboxes and, for each, the addressee that led there."""
+    row = connection.execute(_SQL["recipients_of_batch"], {"recall_id": recall_id, "batch": batch}).fetchone()
+    if row is None:
+        raise LookupError(f"Recall {recall_id} has no batch {batch}.")
+    return row[0], row[1]
+
+
+def record_batch(connection: Connection[Any], recall_id: int, batch: int, counts: Counts, *, now: datetime) -> None:
+    """Record a batch's counts; a second time changes nothing. The last one sets off the settlement.
+
+    A batch that was given up as unreachable, and whose shard answered after all, is corrected: what the shard
+    committed is the truth.
+    """
+    locked = connection.execute(_SQL["lock_recall"], {"recall_id": recall_id}).fetchone()
+    parameters = {"recall_id": recall_id, "batch": batch, "counts": Jsonb(counts), "now": now}
+    row = connection.execute(_SQL["batch_done"], parameters).fetchone()
+    if row is None or locked is None or not row[1]:
+        return
+    if row[0] == "unreachable":
+        correct(connection, recall_id)
+        return
+    left = connection.execute(_SQL["batches_left"], {"recall_id": recall_id, "done": 1}).fetchone()
+    if left is not None and left[0] == 0:
+        outbox.add(connection, [work.settle(recall_id)], due_at=now)
+
+
+def settle(connection: Connection[Any], recall_id: int, *, now: datetime) -> Tally | None:
+    """Settle a recall whose batches are all done, with the work of reporting it.
+
+    Returns:
+        what it came to, or None when it is not to be settled (again).
+    """
+    connection.execute(_SQL["lock_recall"], {"recall_id": recall_id})
+    view = get(connection, recall_id)
+    if view is None:
+        return None
+    parameters = {"recall_id": recall_id, "result": result_of(view.tally), "now": now}
+    if not connection.execute(_SQL["settle"], parameters).rowcount:
+        return None
+    outbox.add(connection, [work.summarise(recall_id)], due_at=now)
+    return view.tally
+
+
+def correct(connection: Connection[Any], recall_id: int) -> None:
+    """Judge a settled recall's result again after one of its batches was corrected."""
+    view = get(connection, recall_id)
+    if view is not None and view.state is State.SETTLED:
+        result: Result = result_of(view.tally)
+        connection.execute(_SQL["correct_result"], {"recall_id": recall_id, "result": result})
+
+
+def overdue(connection: Connection[Any], *, answer_by: datetime) -> list[int]:
+    """Return running recalls whose deadline lies before `answer_by`."""
+    return [row[0] for row in connection.execute(_SQL["overdue"], {"answer_by": answer_by}).fetchall()]
+
+
+def give_up(connection: Connection[Any], recall_id: int, *, now: datetime) -> int:
+    """R9: mark what no shard answered for as unreachable, and set off the settlement.
+
+    Returns:
+        how many batches were given up.
+    """
+    locked = lock_for_plan(connection, recall_id)
+    if locked is None or locked[1] is not State.RUNNING:
+        return 0
+    keys = {"recall_id": recall_id, "message_id": locked[0], "now": now}
+    given_up = connection.execute(_SQL["give_up_batches"], keys).rowcount
+    if given_up:
+        connection.execute(_SQL["batches_left"], {"recall_id": recall_id, "done": given_up})
+        connection.execute(_SQL["close_withdrawals"], keys)
+        outbox.add(connection, [work.settle(recall_id)], due_at=now)
+    return given_up
+
+
+def work_left(connection: Connection[Any], recall_id: int) -> list[Work]:
+    """Return the work that moves a running recall on."""
+    pending = connection.execute(_SQL["pending_batches"], {"recall_id": recall_id}).fetchall()
+    return [work.withdraw(recall_id, batch, shard) for batch, shard in pending] or [work.settle(recall_id)]
+
+
+def stuck(connection: Connection[Any], *, before: datetime) -> list[tuple[int, State, int | None]]:
+    """Return recalls asked for before a moment that have no work left to move them on; there should be none."""
+    rows = connection.execute(_SQL["stuck"], {"before": before}).fetchall()
+    return [(row[0], State(row[1]), row[2]) for row in rows]

@@ -1,0 +1,24 @@
+"""Turning an accepted message's envelope into delivery batches."""
+
+from datetime import datetime
+
+from mailrecall import logs
+from mailrecall.messages.expansion import expand
+from mailrecall.outbox import store as outbox
+from mailrecall.settings import Settings
+from mailrecall.wiring import Process
+from services.delivery.bouncing import bounce_for
+
+log = logs.get(__name__)
+
+
+def expand_message(process: Process[Settings], *, message_id: int, work_id: int, now: datetime) -> None:
+    """Expand a message; addressees that closed in the meantime bounce."""
+    with process.databases.control() as connection:
+        expansion = expand(connection, message_id, batch_size=process.settings.batch_size, now=now)
+        if expansion and expansion.undeliverable:
+            failures = dict.fromkeys(expansion.undeliverable, "550 5.1.1 The mailbox was closed")
+            bounce_for(connection, message_id, failures, now=now, hostname=process.settings.hostname)
+        outbox.finish(connection, work_id)
+    if expansion:
+        log.info("delivery.expanded", message_id=message_id, batches=expansion.batches, externals=expansion.externals)

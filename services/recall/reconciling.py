@@ -1,0 +1,46 @@
+"""The reconciler: has overdue work published again, and gives up on shards that did not answer in time.
+
+Beat starts it every few seconds. It holds the house together when the broker lost what it had, when a worker died with
+its tasks, and when a shard stays away; it needs nothing but the control database.
+"""
+
+from datetime import datetime, timedelta
+
+from mailrecall import logs
+from mailrecall.domain.recalls import State
+from mailrecall.outbox import store as outbox
+from mailrecall.outbox import work
+from mailrecall.recalls import progress
+from mailrecall.settings import Settings
+from mailrecall.wiring import Process
+
+log = logs.get(__name__)
+
+_STUCK_AFTER = timedelta(minutes=1)
+
+
+def reconcile(process: Process[Settings], *, now: datetime) -> None:
+    """Reconcile what should happen with what does."""
+    settings = process.settings
+    with process.databases.control() as connection:
+        again = outbox.publish_again(connection, now=now, lease=settings.outbox_lease)
+    if again:
+        log.warning("reconcile.published_again", count=again)
+    # a statement that was sent before the deadline may still commit after it: wait for its time-out too
+    answer_by = now - timedelta(seconds=settings.statement_timeout)
+    with process.databases.control() as connection:
+        late = progress.overdue(connection, answer_by=answer_by)
+    for recall_id in late:
+        with process.databases.control() as connection:
+            given_up = progress.give_up(connection, recall_id, now=now)
+        log.warning("recall.shards_unreachable", recall_id=recall_id, batches=given_up)
+    _revive_stuck(process, now=now)
+
+
+def _revive_stuck(process: Process[Settings], *, now: datetime) -> None:
+    """Give recalls that lost their work new work: an operator may have deleted outbox rows that looked dead."""
+    with process.databases.control() as connection:
+        for recall_id, state, _left in progress.stuck(connection, before=now - _STUCK_AFTER):
+            todo = [work.plan(recall_id)] if state is State.ACCEPTED else progress.work_left(connection, recall_id)
+            outbox.add(connection, todo, due_at=now)
+            log.error("reconcile.revived", recall_id=recall_id, state=state.value)
