@@ -1,6 +1,14 @@
 """What lists and reports show of a message, read once when it is accepted."""
 
 from dataclasses import dataclass
+from html.parser import HTMLParser
+
+from mailrecall.mime import parts, reading
+
+LONGEST_TEXT = 4_000
+"""Characters of a header text that a summary keeps."""
+LONGEST_PREVIEW = 200
+_LONGEST_PREVIEWED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +22,61 @@ class Summary:
     preview: str
     """The first words of the text, at most 200 characters, white space folded."""
     attachments: int
+
+
+def summarise(content: bytes) -> Summary:
+    """Read a message's summary; never fails, whatever the bytes."""
+    message = reading.parse(content)
+    identifier = _field(message, "Message-ID")
+    return Summary(
+        header_message_id=identifier or None,
+        from_header=_field(message, "From"),
+        to_header=_field(message, "To"),
+        subject=_field(message, "Subject"),
+        preview=_preview(message),
+        attachments=min(parts.count(message), 32_767),
+    )
+
+
+def _field(message: reading.RawMessage, name: str) -> str:
+    return (reading.fields(message, name) or "")[:LONGEST_TEXT]
+
+
+def _preview(message: reading.RawMessage) -> str:
+    text, html = parts.bodies(message, longest=_LONGEST_PREVIEWED)
+    if not (text and text.strip()) and html:
+        text = _words_of_html(html)
+    return " ".join((text or "").split())[:LONGEST_PREVIEW]
+
+
+class _Words(HTMLParser):
+    """Collects the text between the tags."""
+
+    _SILENT = frozenset({"head", "script", "style", "title"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self._silent = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - its interface
+        self._silent += tag in self._SILENT
+        self.words.append(" ")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent -= tag in self._SILENT and self._silent > 0
+        self.words.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if not self._silent:
+            self.words.append(data)
+
+
+def _words_of_html(html: str) -> str:
+    collector = _Words()
+    try:
+        collector.feed(html)
+        collector.close()
+    except (AssertionError, ValueError, RecursionError):
+        pass  # what was read before the parser gave up is preview enough
+    return "".join(collector.words)
