@@ -1,14 +1,19 @@
 """Mail addresses as the directory compares them."""
 
 import re
+import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
+
+import idna
 
 LONGEST_ADDRESS = 254
 LONGEST_LOCAL_PART = 64
+LONGEST_DOMAIN = 253
 
 # The dot-atom of RFC 5322 with the letters of RFC 6531; quoted local parts are not given to anyone here.
 _LOCAL = re.compile(r"[^\s\x00-\x1f\x7f\"(),:;<>@\[\]\\.]+(\.[^\s\x00-\x1f\x7f\"(),:;<>@\[\]\\.]+)*")
-_LABEL = re.compile(r"[^\W_]([^\W_]|-)*(?<!-)", re.UNICODE)
+_DOMAIN = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.ASCII)
 
 
 class AddressError(ValueError):
@@ -17,7 +22,7 @@ class AddressError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A mail address in the form the directory stores: the domain in lower case, the local part folded likewise.
+    """A mail address in the form the directory stores: both parts folded to one case, the domain in its ASCII form.
 
     Folding the local part is this platform's choice (RFC 5321 section 2.4 leaves it to the receiving host).
     """
@@ -35,13 +40,16 @@ class Address:
         local, at, domain = text.strip().rpartition("@")
         if not at or not local or not domain:
             raise AddressError(f"'{text}' is no mail address: it needs a name, an @ and a domain.")
-        if len(text) > LONGEST_ADDRESS or len(local.encode()) > LONGEST_LOCAL_PART:
-            raise AddressError("That mail address is too long.")
+        if not local.isascii():
+            local = _readable(local)
+        local = local.casefold()
         if not _LOCAL.fullmatch(local):
             raise AddressError(f"'{text}' is no mail address: '{local}' has characters a name cannot have.")
-        if not all(_LABEL.fullmatch(label) and len(label) <= 63 for label in domain.split(".")):  # noqa: PLR2004 - RFC 1035
-            raise AddressError(f"'{text}' is no mail address: '{domain}' is no domain.")
-        return cls(local.casefold(), domain.casefold())
+        address = cls(local, canonical_domain(domain))
+        # both limits are octets (RFC 5321 section 4.5.3.1)
+        if len(local.encode()) > LONGEST_LOCAL_PART or len(str(address).encode()) > LONGEST_ADDRESS:
+            raise AddressError("That mail address is too long.")
+        return address
 
     @property
     def without_tag(self) -> "Address":
@@ -51,3 +59,31 @@ class Address:
 
     def __str__(self) -> str:
         return f"{self.local}@{self.domain}"
+
+
+@lru_cache(maxsize=4096)
+def canonical_domain(text: str) -> str:
+    """Return the one spelling under which a domain is stored: lower case, international labels as `xn--…` (RFC 5891).
+
+    Raises:
+        AddressError: it is no domain name.
+    """
+    domain = text.strip().lower()
+    if not domain.isascii():
+        try:
+            domain = idna.encode(domain, uts46=True).decode("ascii")
+        except UnicodeError as error:
+            raise AddressError(f"'{text}' is no domain: {error}.") from None
+    if len(domain) > LONGEST_DOMAIN or not _DOMAIN.fullmatch(domain):
+        raise AddressError(f"'{text}' is no domain.")
+    return domain
+
+
+def _readable(local: str) -> str:
+    """Return an international local part in its composed form (RFC 6532 section 3.1).
+
+    Characters nobody can see, such as a change of writing direction, would make two addresses look the same.
+    """
+    if any(unicodedata.category(character) in {"Cc", "Cf", "Cn", "Co", "Cs"} for character in local):
+        raise AddressError("A mail address cannot have characters that are not shown.")
+    return unicodedata.normalize("NFC", local)

@@ -1,0 +1,5 @@
+-- name: filled
+-- Closed mailboxes still lie there, but grow no more: they do not count.
+SELECT shard.id, count(account.id)
+  FROM shard LEFT JOIN account ON account.shard = shard.id AND account.closed_at IS NULL
+ GROUP BY shard.id
