@@ -82,6 +82,8 @@ lock: $(INSTALLED) ## Write the lock files anew from pyproject.toml; ARGS=--upgr
 	@# uv keeps the versions it finds in the file it writes: so the image runs exactly what the tests ran
 	cp locks/all.txt locks/runtime.txt
 	$(BIN)/$(LOCK) -o locks/runtime.txt pyproject.toml
+	cp locks/all.txt locks/build.txt
+	$(BIN)/$(LOCK) --group build -o locks/build.txt
 	@! grep -nE '^-|://' locks/*.txt || { echo "A lock file names a registry; take that line out." >&2; exit 1; }
 
 .PHONY: clean
