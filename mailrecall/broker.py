@@ -6,6 +6,7 @@ from celery import Celery
 from kombu import Exchange
 from kombu import Queue as KombuQueue
 
+from mailrecall import heartbeat
 from mailrecall.outbox.work import Queue
 from mailrecall.settings import Settings
 
@@ -35,6 +36,7 @@ def celery_app(service: str, settings: Settings, **configuration: Any) -> Celery
         settings: where the broker is.
         configuration: what only this service needs, such as a beat schedule.
     """
+    heartbeat.follow_celery(settings)
     app = Celery(service, broker=settings.broker_url, set_as_current=False)
     app.conf.update(
         task_queues=[KombuQueue(name, _ANONYMOUS, routing_key=name) for name in queues(settings)],

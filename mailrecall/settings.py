@@ -36,6 +36,9 @@ class Settings(BaseModel):
     log_level: str = Field(
         "INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="The least level that is logged."
     )
+    heartbeat_file: str = Field(
+        "", description="A file that workers, beat and relay touch while they work, for health checks; empty: none."
+    )
 
     statement_timeout: float = Field(60.0, gt=0, description="Seconds after which PostgreSQL ends a statement.")
     connect_timeout: float = Field(5.0, ge=1, description="Seconds to wait for a database connection.")

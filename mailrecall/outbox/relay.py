@@ -16,7 +16,7 @@ import psycopg
 from celery import Celery
 from kombu.exceptions import OperationalError as BrokerError
 
-from mailrecall import clock, logs
+from mailrecall import clock, heartbeat, logs
 from mailrecall.broker import celery_app
 from mailrecall.outbox import store as outbox
 from mailrecall.postgres.databases import connection_options
@@ -89,6 +89,7 @@ class Relay:
                     published := publish_due(connection, self._app, now=clock.now())
                 ) and not self._stopping.is_set():
                     log.debug("relay.published", count=published)
+                heartbeat.touch(self._settings)
                 for _ in connection.notifies(timeout=LONGEST_WAIT, stop_after=1):
                     pass
 
