@@ -135,8 +135,8 @@ SELECT state FROM recall WHERE id = %(recall_id)s FOR UPDATE
 UPDATE recall_batch b
    SET state = 'unreachable', done_at = %(now)s,
        counts = (SELECT jsonb_object_agg(via, jsonb_build_object('unreachable', n))
-                   FROM (SELECT via, count(*) AS n FROM delivery_batch d, unnest(d.via) AS via
-                          WHERE d.message_id = %(message_id)s AND d.batch = b.batch GROUP BY via) AS per_via)
+                   FROM (SELECT v.via, count(*) AS n FROM delivery_batch d, unnest(d.via) AS v (via)
+                          WHERE d.message_id = %(message_id)s AND d.batch = b.batch GROUP BY v.via) AS per_via)
  WHERE b.recall_id = %(recall_id)s AND b.state = 'pending'
 
 -- name: close_withdrawals
