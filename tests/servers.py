@@ -17,7 +17,7 @@ from psycopg import conninfo, sql
 
 from mailrecall.embedded import placement, postgres, valkey
 from mailrecall.embedded.commands import Command
-from mailrecall.embedded.errors import EmbeddedError
+from mailrecall.embedded.deadlines import poll
 from mailrecall.embedded.ports import free_ports
 from mailrecall.embedded.unprivileged import postgres_user
 from mailrecall.postgres.migrations import migrate
@@ -121,13 +121,20 @@ def _embedded() -> Iterator[Servers]:
         # what a test database holds need not survive a power cut; the stack's own server keeps fsync on
         first = stack.enter_context(_process(database.command(fsync="off", full_page_writes="off"), folder))
         second = stack.enter_context(_process(broker.command(), folder))
-        try:
-            database.wait_until_ready(60, lambda: first.poll() is None)
-            broker.wait_until_ready(20, lambda: second.poll() is None)
-        except EmbeddedError as error:
-            error.add_note("\n".join(log.read_text() for log in sorted(folder.glob("*.log"))))
-            raise
+        processes = (first, second)
+
+        def up() -> bool:
+            if any(process.poll() is not None for process in processes):
+                raise RuntimeError(f"A server ended.\n{_logs(folder)}")
+            return database.answers() and broker.answers()
+
+        if not poll(up, timeout=60):
+            raise RuntimeError(f"The servers do not answer.\n{_logs(folder)}")
         yield Servers(database.superuser_url, broker.url().rpartition("/")[0])
+
+
+def _logs(folder: Path) -> str:
+    return "\n".join(log.read_text() for log in sorted(folder.glob("*.log")))
 
 
 def new_folder(purpose: str) -> Path:

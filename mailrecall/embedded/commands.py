@@ -1,5 +1,6 @@
 """A child process as it is started: the same for the supervisor and for the tests that start a server alone."""
 
+import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -24,12 +25,13 @@ class Command:
     """Seconds a clean end may take; after them it is killed."""
 
     def launched(self) -> tuple[str, ...]:
-        """Return the arguments that start it through `mailrecall.embedded.launch`."""
+        """Return the arguments that start it as a child of this process, through `mailrecall.embedded.launch`."""
         user = (str(self.user.uid), str(self.user.gid)) if self.user else ("-", "-")
         return (
             sys.executable,
             "-m",
             "mailrecall.embedded.launch",
+            str(os.getpid()),
             str(int(self.stop_signal)),
             *user,
             *self.arguments,

