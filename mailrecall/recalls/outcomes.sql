@@ -1,0 +1,35 @@
+-- On the control database ------------------------------------------------------------------------------------------------
+
+-- name: batches
+SELECT batch, shard, state = 'unreachable' FROM recall_batch WHERE recall_id = %(recall_id)s ORDER BY batch
+
+-- name: recipients_of_batch
+SELECT d.mailbox_ids, d.via
+  FROM recall r JOIN delivery_batch d ON d.message_id = r.message_id
+ WHERE r.id = %(recall_id)s AND d.batch = %(batch)s
+
+-- name: externals
+-- Pages by key, so that no transaction stays open while somebody writes down what the page before held.
+SELECT e.address, e.via
+  FROM recall r JOIN external_recipient e ON e.message_id = r.message_id
+ WHERE r.id = %(recall_id)s AND e.address > %(after)s
+ ORDER BY e.address LIMIT %(limit)s
+
+-- name: addresses
+SELECT account_id, address FROM address WHERE account_id = ANY(%(mailbox_ids)s) AND NOT is_alias
+
+-- On a shard ---------------------------------------------------------------------------------------------------------------
+
+-- name: of_mailboxes
+-- A batch that was given up counts as unreachable even if its shard came to withdraw it and could not say so: the ledger must
+-- not be told differently here than in the counts.
+SELECT mailbox_id, outcome
+  FROM outcome
+ WHERE recall_id = %(recall_id)s AND mailbox_id = ANY(%(mailbox_ids)s) AND batch <> ALL(%(given_up)s)
+
+-- name: failed
+-- Runs along the primary key: neither a sort nor a transaction over more than one page.
+SELECT mailbox_id, via, outcome
+  FROM outcome
+ WHERE recall_id = %(recall_id)s AND mailbox_id > %(after)s AND outcome <> %(recalled)s AND batch <> ALL(%(given_up)s)
+ ORDER BY mailbox_id LIMIT %(limit)s
