@@ -15,6 +15,7 @@ from mailrecall.mime import reading, texts
 LONGEST_FILENAME = 200
 _BODY_TYPES = ("text/plain", "text/html")
 _CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
+_NAMES = {"message/delivery-status": "delivery-status.txt", "text/rfc822-headers": "headers.txt"}
 _UNSAFE = re.compile(r'[/\\:*?"<>|]')
 # fields are written back as they were read, byte for byte
 _AS_IT_WAS = Compat32(linesep="\r\n", max_line_length=0)
@@ -161,7 +162,7 @@ def _octets(part: reading.RawMessage) -> bytes:
     if not part.is_multipart():
         return reading.body_octets(part)
     try:
-        return b"\r\n".join(child.as_bytes(policy=_AS_IT_WAS) for child in _children(part))
+        return b"".join(child.as_bytes(policy=_AS_IT_WAS) for child in _children(part))
     except Exception:  # noqa: BLE001 - an enclosed message that cannot be written again has no content to offer
         return b""
 
@@ -188,6 +189,8 @@ def _made_up_name(index: int, part: reading.RawMessage, content_type: str) -> st
         children = _children(part)
         subject = reading.fields(children[0], "Subject") if children else None
         return (safe_filename(subject or "") or f"message-{index + 1}") + ".eml"
+    if content_type in _NAMES:
+        return _NAMES[content_type]
     return f"attachment-{index + 1}{mimetypes.guess_extension(content_type) or '.bin'}"
 
 

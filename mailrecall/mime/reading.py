@@ -24,7 +24,7 @@ MOST_PARTS = 10_000
 DEEPEST = 40
 """Levels of MIME parts and enclosed messages; one forwarded message counts as two."""
 
-_HEADER_END = re.compile(rb"(?:\A|\r\n|\n|\r)(?=\r\n|\n|\r)")
+_HEADER_END = re.compile(rb"(?:\A|\r\n|\n|\r(?!\n))(?=\r\n|\n|\r)")
 
 RawMessage: TypeAlias = "Message[str, str]"
 

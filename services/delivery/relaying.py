@@ -1,0 +1,199 @@
+"""Handing mail for the world outside to the smarthost."""
+
+import re
+import smtplib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mailrecall import logs
+from mailrecall.mime import reading
+from mailrecall.postgres import queries
+from mailrecall.postgres.databases import Databases
+from mailrecall.settings import Settings
+from services.delivery.bouncing import bounce_for
+
+log = logs.get(__name__)
+
+_SQL = queries.load(__package__, "relaying.sql")
+
+RECIPIENTS_AT_ONCE = 100
+"""What every mail server must take (RFC 5321 section 4.5.3.1.8)."""
+_TIMEOUT = 120.0
+_BARE_LINE_END = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_FIRST_PERMANENT = 500
+_OK = 250
+_ACCEPTED = (250, 251)
+_CLOSING = 421
+
+
+class RelayDeferredError(Exception):
+    """Some recipients are still to be relayed to: the smarthost did not answer, or not finally. Try again later."""
+
+
+@dataclass(slots=True)
+class _Results:
+    refused: dict[str, str] = field(default_factory=dict)
+    deferred: list[str] = field(default_factory=list)
+    relayed: int = 0
+
+
+def relay(databases: Databases, settings: Settings, message_id: int, *, now: datetime) -> None:
+    """Hand a message to the smarthost for those external recipients that are left.
+
+    Each group of recipients is recorded as soon as the smarthost has taken the message for it, so that a second run
+    sends only to the others. Who was refused for good is recorded with the smarthost's words, and the sender gets one
+    bounce for all of them. Only a run that died between the smarthost's answer and the record of it is repeated there.
+
+    Raises:
+        RelayDeferredError: recipients are left, to be tried again.
+    """
+    with databases.control() as guard:
+        locked = guard.execute(_SQL["try_lock"], {"message_id": message_id}).fetchone()
+        if locked is None or not locked[0]:
+            raise RelayDeferredError("Another worker is relaying this message.")
+        with databases.control() as connection:
+            rows = connection.execute(_SQL["recipients_left"], {"message_id": message_id}).fetchall()
+            row = connection.execute(_SQL["message_to_relay"], {"message_id": message_id}).fetchone()
+        if not rows:
+            return
+        if row is None:
+            raise LookupError(f"Message {message_id} has no content left to relay.")
+        handover = _Handover(databases, settings, message_id, row[0], _for_the_wire(bytes(row[1])), now)
+        results = handover.run([address for (address,) in rows])
+        handover.record_refusals(results.refused)
+    log.info(
+        "relay.ran",
+        message_id=message_id,
+        relayed=results.relayed,
+        refused=len(results.refused),
+        deferred=len(results.deferred),
+    )
+    if results.deferred:
+        raise RelayDeferredError(f"{len(results.deferred)} recipients are left.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Handover:
+    """One run for one message."""
+
+    databases: Databases
+    settings: Settings
+    message_id: int
+    sender: str
+    content: bytes
+    now: datetime
+
+    def run(self, addresses: Sequence[str]) -> _Results:
+        results = _Results()
+        if not self.settings.smarthost:
+            results.refused = dict.fromkeys(addresses, "550 5.7.1 This host sends no mail to other hosts")
+            return results
+        host, _, port = self.settings.smarthost.rpartition(":")
+        left = list(addresses)
+        try:
+            with smtplib.SMTP(
+                host.strip("[]"), int(port), local_hostname=self.settings.hostname, timeout=_TIMEOUT
+            ) as session:
+                session.ehlo_or_helo_if_needed()
+                for some in self._portions(addresses):
+                    self._send(session, some, results)
+                    left = [address for address in left if address not in set(some)]
+        # a connection that broke says nothing about those it was not asked for, or not answered
+        except (OSError, smtplib.SMTPException) as error:
+            log.warning("relay.interrupted", message_id=self.message_id, failure=type(error).__name__)
+            results.deferred.extend(address for address in left if address not in results.refused)
+        return results
+
+    def _portions(self, addresses: Sequence[str]) -> Iterator[Sequence[str]]:
+        """Divide the recipients; one whose address needs SMTPUTF8 must not spoil it for the others."""
+        for international in (False, True):
+            group = [address for address in addresses if address.isascii() != international]
+            for start in range(0, len(group), RECIPIENTS_AT_ONCE):
+                yield group[start : start + RECIPIENTS_AT_ONCE]
+
+    def _send(self, session: smtplib.SMTP, addresses: Sequence[str], results: _Results) -> None:
+        options = self._options(session, addresses)
+        if options is None:
+            results.refused.update(
+                dict.fromkeys(addresses, "553 5.6.7 The next host takes no international addresses (SMTPUTF8)")
+            )
+            return
+        answer = session.mail(self.sender, options)
+        if answer[0] != _OK:
+            self._classify(answer, addresses, results)
+            session.rset()
+            return
+        taken: list[str] = []
+        for address in addresses:
+            answer = session.rcpt(address)
+            if answer[0] in _ACCEPTED:
+                taken.append(address)
+            else:
+                self._classify(answer, [address], results)
+        if not taken:
+            session.rset()
+            return
+        try:
+            answer = session.data(self.content)
+        except smtplib.SMTPDataError as error:
+            answer = (error.smtp_code, error.smtp_error if isinstance(error.smtp_error, bytes) else b"")
+        if answer[0] != _OK:
+            self._classify(answer, taken, results)
+            return
+        with self.databases.control() as connection:
+            parameters = {"message_id": self.message_id, "addresses": taken, "now": self.now}
+            connection.execute(_SQL["relayed"], parameters)
+        results.relayed += len(taken)
+
+    def _options(self, session: smtplib.SMTP, addresses: Sequence[str]) -> list[str] | None:
+        """Return the parameters of MAIL, or None when the next host cannot take this message for them."""
+        header_is_ascii = reading.header_section(self.content).isascii()
+        international = not (header_is_ascii and self.sender.isascii() and all(map(str.isascii, addresses)))
+        if international and not session.has_extn("smtputf8"):
+            # a raw 8-bit header in mail that never needed SMTPUTF8 is a fault every relay lets pass
+            if not (self.sender.isascii() and all(map(str.isascii, addresses))):
+                return None
+            international = False
+        options = [f"SIZE={len(self.content)}"] if session.has_extn("size") else []
+        if not self.content.isascii() and session.has_extn("8bitmime"):
+            options.append("BODY=8BITMIME")
+        return [*options, "SMTPUTF8"] if international else options
+
+    def _classify(self, answer: tuple[int, bytes], addresses: Sequence[str], results: _Results) -> None:
+        code, said = answer
+        if code == _CLOSING:
+            raise smtplib.SMTPServerDisconnected("The smarthost is closing.")
+        if code >= _FIRST_PERMANENT:
+            results.refused.update(dict.fromkeys(addresses, _one_line(code, said)))
+        else:
+            results.deferred.extend(addresses)
+
+    def record_refusals(self, refused: dict[str, str]) -> None:
+        """Record who was refused, and bounce to the sender in the same transaction."""
+        if not refused:
+            return
+        with self.databases.control() as connection:
+            parameters = {
+                "message_id": self.message_id,
+                "addresses": list(refused),
+                "failures": list(refused.values()),
+            }
+            new = dict(connection.execute(_SQL["refused"], parameters).fetchall())
+            bounce_for(connection, self.message_id, new, now=self.now, hostname=self.settings.hostname)
+
+
+def _for_the_wire(content: bytes) -> bytes:
+    """Return the bytes as another host may see them.
+
+    A Return-Path is for final delivery only (RFC 5321 section 4.4). Bare CR and LF must not be sent (section 2.3.8): a
+    host that takes them for line ends could be made to see two messages where there is one.
+    """
+    if content.startswith(b"Return-Path: <"):
+        content = content.partition(b"\r\n")[2]
+    return _BARE_LINE_END.sub(b"\r\n", content)
+
+
+def _one_line(code: int, said: bytes) -> str:
+    text = said.decode("utf-8", "replace").replace("\x00", "")
+    return f"{code} {' '.join(text.split())}"[:500].strip()
