@@ -77,6 +77,9 @@ class Policy:
         _within("retention", self.retention, 0, 90 * DAY, "seconds")
         _within("approval_above", self.approval_above, 0, 100_000_000, "copies")
         _within("recalls_per_hour", self.recalls_per_hour, 1, 1_000_000, "recalls")
+        # whoever sets this switch relies on it: better refused than taken for `each`
+        if self.group_mode is GroupMode.ALL_OR_NOTHING:
+            raise PolicyError("group_mode all_or_nothing is not available in this version; it must be each.")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> "Policy":
