@@ -1,0 +1,55 @@
+"""Requests come in here: body, form and query, each through a schema that refuses what it does not know."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from flask import request
+from marshmallow import Schema, ValidationError
+
+from services.gateway.problems import Code, Problem, invalid
+
+T = TypeVar("T")
+
+
+def json_body(schema: Schema, kind: Callable[..., T]) -> T:
+    """Read the JSON body.
+
+    Raises:
+        Problem: it is of another type, is no JSON, or its schema refuses it.
+    """
+    if request.mimetype != "application/json":
+        raise Problem(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.")
+    try:
+        document = json.loads(request.get_data(cache=False), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        raise Problem(Code.BAD_JSON, "The body is not valid JSON.") from None
+    if not isinstance(document, dict):
+        raise Problem(Code.BAD_JSON, "The body must be a JSON object.")
+    return load(schema, kind, document)
+
+
+def query(schema: Schema, kind: Callable[..., T]) -> T:
+    """Read the query string; a parameter given twice is refused, since nobody can tell which one was meant.
+
+    Raises:
+        Problem: the schema refuses it.
+    """
+    values = {name: given[0] if len(given) == 1 else given for name, given in request.args.lists()}
+    return load(schema, kind, values)
+
+
+def load(schema: Schema, kind: Callable[..., T], document: Mapping[str, Any]) -> T:
+    """Put a document through its schema and make a value of it.
+
+    Raises:
+        Problem: with an error for each field that is missing, unknown or wrong.
+    """
+    try:
+        return kind(**schema.load(document))
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,183 @@
+"""Recalls over HTTP: asking for one, and seeing what became of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from mailrecall.directory import lookup
+from mailrecall.directory.lookup import Account
+from mailrecall.domain.copies import author_copy_id
+from mailrecall.domain.outcomes import Outcome, Tally
+from mailrecall.domain.recalls import Refusal, Refused, Requester, State
+from mailrecall.postgres import queries
+from mailrecall.postgres.databases import Databases
+from mailrecall.recalls import outcomes, requests, views
+from mailrecall.recalls.views import RecallView
+from mailrecall.wiring import Process
+from services.gateway.problems import Code, Problem, not_found
+from services.gateway.settings import GatewaySettings
+
+_SQL = queries.load(__package__, "recalling.sql")
+
+_RETRY_RATE_LIMITED = 60
+"""Seconds after which a recall may be asked for again; the limit counts the last hour at every moment."""
+
+_DETAILS: Mapping[Refusal, str] = {
+    Refusal.NOT_FOUND: "There is no such message.",
+    Refusal.NOT_SENDER: "Somebody else sent this message; only its sender or an administrator can recall it.",
+    Refusal.NOT_IN_ORGANISATION: "The message came from outside this organisation; it cannot be recalled.",
+    Refusal.WINDOW_EXPIRED: "The time in which this message could be recalled is over.",
+    Refusal.NOT_SENT_FROM_WEBMAIL: "The message was sent by a mail program; only those sent here can be recalled.",
+    Refusal.NO_LOCAL_RECIPIENTS: "All recipients of this message are outside; there is no copy to recall.",
+    Refusal.APPROVAL_REQUIRED: "So large a recall has to be approved by a second administrator.",
+    Refusal.RATE_LIMITED: "You have asked for too many recalls in the last hour; wait a little.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What a request for a recall says."""
+
+    message_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A group that the sender named, with the outcomes so far of the members it was the first to lead to."""
+
+    address: str
+    tally: Tally
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A recall as it stands, for those who may see it: counts, and the groups that the envelope names."""
+
+    recall: RecallView
+    groups: Sequence[Group]
+    report_copy_id: int | None
+    """R18: the report mail, for whoever asked: it lies in that mailbox and no other."""
+
+    @property
+    def direct(self) -> Tally:
+        """The outcomes of those whom the sender named directly."""
+        return self.recall.by_via.get(views.NAMED_DIRECTLY, Tally({}))
+
+    @property
+    def author_copy_id(self) -> int:
+        """The recalled message, as its author's Sent folder shows it."""
+        return author_copy_id(self.recall.message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """Somebody whom the sender named directly; no outcome when the mailbox closed before the message got there."""
+
+    address: str
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request for a recall led to; `progress` only if the account may see that recall."""
+
+    public_id: UUID
+    created: bool
+    progress: Progress | None
+
+
+def ask(process: Process[GatewaySettings], account: Account, asking: Asking, *, now: datetime) -> Answer:
+    """Ask for a message to be recalled; the request and its work are durable when this returns.
+
+    Raises:
+        Problem: a refusal of R10.
+    """
+    requester = Requester(account.id, account.organisation_id, account.administrator)
+    with process.databases.control() as control:
+        requested = requests.request(
+            control,
+            requester,
+            asking.message_id,
+            asking.reason,
+            lookup.policy_of(control, account.organisation_id),
+            now=now,
+            deadline=timedelta(seconds=process.settings.recall_deadline),
+        )
+    if isinstance(requested, Refused):
+        raise _problem(requested)
+    view = requested.recall
+    progress = _progress(process.databases, account, view) if _may_see(account, view) else None
+    return Answer(view.public_id, requested.created, progress)
+
+
+def find(process: Process[GatewaySettings], account: Account, public_id: UUID) -> Progress:
+    """Return a recall as it stands at this moment.
+
+    Raises:
+        Problem: there is no such recall, or none that this account may see (R24).
+    """
+    return _progress(process.databases, account, _visible(process.databases, account, public_id))
+
+
+def addressees(process: Process[GatewaySettings], account: Account, public_id: UUID) -> list[Addressee]:
+    """Return what became of each recipient whom the sender named directly.
+
+    Only the sender who recalled the message may know: to an administrator nobody exists from whom it went (R23).
+
+    Raises:
+        Problem: there is no such recall of one's own, or it has not settled yet.
+    """
+    view = _visible(process.databases, account, public_id)
+    if view.as_administrator or view.requested_by != account.id:
+        raise not_found("recall")
+    if view.state is not State.SETTLED:
+        raise Problem(Code.NOT_SETTLED, "The recall is still going on; who kept a copy is known at its end.")
+    with process.databases.control() as control:
+        named = control.execute(_SQL["named_directly"], {"message_id": view.message_id}).fetchall()
+        ledger = outcomes.locate(control, view.id)
+    mailbox_ids = [account_id for _address, account_id in named if account_id is not None]
+    found: dict[int, Outcome] = {}
+    for shard in sorted(ledger.done) if mailbox_ids else ():
+        found |= outcomes.of_mailboxes(process.databases, ledger, shard, mailbox_ids)
+    found |= {failed.mailbox_id: failed.outcome for failed in outcomes.unreachable(process.databases, ledger)}
+    return [
+        Addressee(address, Outcome.EXTERNAL if account_id is None else found.get(account_id))
+        for address, account_id in named
+    ]
+
+
+def _visible(databases: Databases, account: Account, public_id: UUID) -> RecallView:
+    with databases.control() as control:
+        view = views.find(control, public_id)
+    if view is None or not _may_see(account, view):
+        raise not_found("recall")
+    return view
+
+
+def _may_see(account: Account, view: RecallView) -> bool:
+    """Whoever asked for a recall, and the administrators of that organisation (R24)."""
+    return view.requested_by == account.id or (
+        account.administrator and account.organisation_id == view.organisation_id
+    )
+
+
+def _progress(databases: Databases, account: Account, view: RecallView) -> Progress:
+    with databases.control() as control:
+        rows = control.execute(_SQL["groups"], {"message_id": view.message_id}).fetchall()
+    return Progress(
+        view,
+        [Group(address, view.by_via.get(position, Tally({}))) for position, address in rows],
+        view.report_message_id if view.requested_by == account.id else None,
+    )
+
+
+def _problem(refused: Refused) -> Problem:
+    code, detail = Code(refused.refusal.value), _DETAILS[refused.refusal]
+    if refused.closed_at is not None:
+        closed_at = refused.closed_at.isoformat()
+        return Problem(code, f"{detail} It ended at {closed_at}.", extra={"closed_at": closed_at})
+    if refused.refusal is Refusal.RATE_LIMITED:
+        return Problem(code, detail, headers={"Retry-After": str(_RETRY_RATE_LIMITED)})
+    return Problem(code, detail)

@@ -1,0 +1,68 @@
+"""Messages to be sent."""
+
+from typing import Any
+
+from marshmallow import Schema, fields, post_load
+
+from mailrecall.mime.compose import NewAttachment
+from services.gateway.fields import Base64, Line, Link, MailAddress, MediaType, Name, Text
+from services.gateway.schemas.messages import MESSAGE_LINK
+
+OCTETS = "application/octet-stream"
+
+
+class AddresseesSchema(Schema):
+    """Whom a message is for. Addresses stand alone, without names."""
+
+    to = fields.List(MailAddress(), load_default=())
+    cc = fields.List(MailAddress(), load_default=())
+    bcc = fields.List(MailAddress(), load_default=())
+
+
+class NewAttachmentSchema(Schema):
+    """A file in JSON."""
+
+    filename = Name(required=True)
+    content_type = MediaType(load_default=OCTETS)
+    content = Base64(required=True)
+
+    @post_load
+    def attachment(self, data: dict[str, Any], **_: Any) -> NewAttachment:
+        """Make it one."""
+        return NewAttachment(**data)
+
+
+class NewFormMessageSchema(AddresseesSchema):
+    """A message as a form's text fields hold it; its files come beside them."""
+
+    subject = Line(load_default="")
+    text = Text(load_default="")
+    html = Text(load_default=None)
+
+
+class NewMessageSchema(NewFormMessageSchema):
+    """A message in JSON."""
+
+    attachments = fields.List(fields.Nested(NewAttachmentSchema), load_default=())
+
+
+class FileSchema(Schema):
+    """What a form says of a file."""
+
+    filename = Name(required=True)
+    content_type = MediaType(load_default=OCTETS)
+
+
+class ForwardSchema(Schema):
+    """To whom a message is passed on, and with what words."""
+
+    to = fields.List(MailAddress(), required=True)
+    comment = Text(load_default="")
+
+
+class SentSchema(Schema):
+    """A message that was accepted: the author's copy, which lies in Sent as soon as it is delivered there."""
+
+    id = fields.Integer(attribute="copy_id")
+    accepted_at = fields.DateTime(format="iso")
+    link = Link(MESSAGE_LINK, attribute="copy_id")

@@ -1,0 +1,182 @@
+"""Sending from webmail: every addressee is looked up before anything is accepted, so that nothing is half sent."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailrecall.directory import lookup
+from mailrecall.directory.lookup import Account, Resolution
+from mailrecall.domain.addresses import Address
+from mailrecall.domain.recalls import Channel
+from mailrecall.mailstore import reading
+from mailrecall.messages.acceptance import Author, EnvelopeRecipient, Incoming, accept
+from mailrecall.mime.compose import Composition, CompositionError, Mailbox, NewAttachment, compose
+from mailrecall.mime.summary import summarise
+from mailrecall.wiring import Process
+from services.gateway.problems import Code, FieldError, Problem, not_found
+from services.gateway.settings import GatewaySettings
+
+_REFUSED = {
+    "unknown": ("unknown_recipient", "Nobody has the address {address}."),
+    "closed": ("mailbox_closed", "The mailbox {address} is closed."),
+    "external": ("external_refused", "{address} is outside, and this server sends no mail to the outside."),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """A message as its author wrote it."""
+
+    to: Sequence[Address] = ()
+    cc: Sequence[Address] = ()
+    bcc: Sequence[Address] = ()
+    subject: str = ""
+    text: str = ""
+    html: str | None = None
+    attachments: Sequence[NewAttachment] = ()
+
+    @property
+    def addressees(self) -> Mapping[str, Address]:
+        """Every addressee, under the pointer to its place in the request."""
+        fields = {"to": self.to, "cc": self.cc, "bcc": self.bcc}
+        return {f"#/{name}/{i}": address for name, addresses in fields.items() for i, address in enumerate(addresses)}
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """To whom a message is passed on, with what words."""
+
+    to: Sequence[Address]
+    comment: str = ""
+
+
+def send(process: Process[GatewaySettings], author: Account, message: NewMessage, *, now: datetime) -> int:
+    """Accept a message for delivery; it is durable when this returns.
+
+    Returns:
+        the message's id.
+
+    Raises:
+        Problem: a recipient cannot get it, or it is too large; nothing is stored then.
+    """
+    recipients = _resolve(process, message.addressees)
+    content = _compose(process.settings, author, message, None, now=now)
+    return _accept(process, author, recipients, content, now=now)
+
+
+def forward(
+    process: Process[GatewaySettings], author: Account, copy_id: int, forward_to: Forward, *, now: datetime
+) -> int:
+    """Pass a message on, enclosed as it came in.
+
+    R4: that the copy was forwarded is committed on its shard before the forward is accepted. A crash in between leaves
+    a copy that stays for nothing, never one that is withdrawn after its content went on.
+
+    Returns:
+        the new message's id.
+
+    Raises:
+        Problem: there is no such message in the author's mailbox, a recipient cannot get it, or it is too large.
+    """
+    with process.databases.shard(author.shard) as shard:
+        entry = reading.find(shard, author.id, copy_id)
+        enclosed = reading.content_of(shard, author.id, copy_id)
+    if entry is None or enclosed is None:
+        raise not_found("message")
+    message = NewMessage(to=forward_to.to, subject=_forwarded_subject(entry.subject), text=forward_to.comment)
+    recipients = _resolve(process, message.addressees)
+    content = _compose(process.settings, author, message, enclosed, now=now)
+    with process.databases.shard(author.shard) as shard:
+        recorded = reading.record_forward(shard, author.id, copy_id, now=now)
+    if not recorded:
+        raise not_found("message")
+    return _accept(process, author, recipients, content, now=now)
+
+
+def _resolve(process: Process[GatewaySettings], addressees: Mapping[str, Address]) -> list[EnvelopeRecipient]:
+    if not addressees:
+        detail = "Name at least one recipient in to, cc or bcc."
+        raise Problem(Code.INVALID, detail, [FieldError("#/to", detail)])
+    if len(addressees) > process.settings.max_recipients:
+        detail = f"One message can name {process.settings.max_recipients} recipients at most; use a group."
+        raise Problem(Code.INVALID, detail, [FieldError("#/to", detail)])
+    with process.databases.control() as control:
+        found = lookup.resolve(control, list(addressees.values()))
+    errors: list[FieldError] = []
+    recipients: list[EnvelopeRecipient] = []
+    for pointer, address in addressees.items():
+        resolution = found[address]
+        if refused := _refusal(resolution, address, relays=bool(process.settings.smarthost)):
+            errors.append(FieldError(pointer, refused[1], refused[0]))
+        else:
+            recipients.append(_recipient(resolution))
+    if errors:
+        raise Problem(Code.RECIPIENTS_REFUSED, "; ".join(error.detail for error in errors[:3]), errors)
+    return recipients
+
+
+def _refusal(resolution: Resolution, address: Address, *, relays: bool) -> tuple[str, str] | None:
+    if resolution.kind in ("account", "group") or (resolution.kind == "external" and relays):
+        return None
+    code, detail = _REFUSED[resolution.kind]
+    return code, detail.format(address=address)
+
+
+def _recipient(resolution: Resolution) -> EnvelopeRecipient:
+    if resolution.kind == "unknown" or resolution.kind == "closed":  # noqa: PLR1714 - mypy narrows only this way
+        raise AssertionError("refused before")
+    return EnvelopeRecipient(resolution.address, resolution.kind, resolution.account_id, resolution.group_id)
+
+
+def _compose(
+    settings: GatewaySettings, author: Account, message: NewMessage, forwarded: bytes | None, *, now: datetime
+) -> bytes:
+    composition = Composition(
+        from_address=author.address,
+        from_name=author.display_name,
+        to=[Mailbox(str(address)) for address in message.to],
+        cc=[Mailbox(str(address)) for address in message.cc],
+        subject=message.subject,
+        text=message.text,
+        html=message.html,
+        attachments=message.attachments,
+        forwarded=forwarded,
+    )
+    try:
+        content = compose(composition, now=now, hostname=settings.hostname)
+    except CompositionError as error:
+        raise Problem(Code.INVALID, str(error), [FieldError("#", str(error))]) from None
+    if len(content) > settings.max_message_size:
+        raise Problem(
+            Code.TOO_LARGE,
+            f"The message would have {len(content)} octets; {settings.max_message_size} are allowed. "
+            "Attachments grow by a third in mail.",
+        )
+    return content
+
+
+def _accept(
+    process: Process[GatewaySettings],
+    author: Account,
+    recipients: Sequence[EnvelopeRecipient],
+    content: bytes,
+    *,
+    now: datetime,
+) -> int:
+    incoming = Incoming(
+        author=Author(author.id, author.organisation_id, author.shard),
+        envelope_sender=author.address,
+        channel=Channel.WEBMAIL,
+        content=content,
+        summary=summarise(content),
+        recipients=recipients,
+        file_author_copy=True,
+    )
+    with process.databases.control() as control:
+        return accept(control, incoming, now=now)
+
+
+def _forwarded_subject(subject: str) -> str:
+    # what strangers wrote can hold characters that no subject of ours may have
+    line = "".join(character for character in " ".join(subject.split()) if character.isprintable())
+    return line if line.lower().startswith(("fwd:", "fw:")) else f"Fwd: {line}".strip()
