@@ -1,5 +1,6 @@
 """What the directory refuses, and why."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
 
@@ -28,6 +29,14 @@ class Code(StrEnum):
 class DirectoryError(ValueError):
     """A change of the directory was refused, and nothing of it was stored; the message says what to do instead."""
 
-    def __init__(self, code: Code, message: str) -> None:
+    def __init__(self, code: Code, message: str, problems: Sequence[str] = ()) -> None:
+        """Describe a refusal.
+
+        Args:
+            code: its stable name.
+            message: for people.
+            problems: when files are refused, each bad line with its file and number.
+        """
         self.code = code
-        super().__init__(message)
+        self.problems = tuple(problems)
+        super().__init__("\n".join([message, *problems]))

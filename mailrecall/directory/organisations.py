@@ -1,5 +1,6 @@
 """Organisations, their domains and their policies. Every function works in the caller's control transaction."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from mailrecall.postgres import queries
 _SQL = queries.load(__package__, "editing.sql")
 
 LONGEST_NAME = 200
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def add_organisation(connection: Connection[Any], name: str, switches: Mapping[s
         DirectoryError: the name is taken or unusable, or the policy is not one.
     """
     name = clean_name(name, "An organisation")
-    policy = Jsonb(_changed(_policy(switches or {})))
+    policy = Jsonb(changed_switches(parse_policy(switches or {})))
     row = connection.execute(_SQL["add_organisation"], {"name": name, "policy": policy}).fetchone()
     if row is None:
         raise DirectoryError(Code.ORGANISATION_TAKEN, f"There is an organisation '{name}' already.")
@@ -100,8 +103,10 @@ def change_policy(connection: Connection[Any], organisation_id: int, switches: M
     row = connection.execute(_SQL["policy_for_update"], {"organisation_id": organisation_id}).fetchone()
     if row is None:
         raise DirectoryError(Code.ORGANISATION_UNKNOWN, f"There is no organisation with the id {organisation_id}.")
-    policy = _policy({**row[0], **switches})
-    connection.execute(_SQL["set_policy"], {"organisation_id": organisation_id, "policy": Jsonb(_changed(policy))})
+    policy = parse_policy({**row[0], **switches})
+    connection.execute(
+        _SQL["set_policy"], {"organisation_id": organisation_id, "policy": Jsonb(changed_switches(policy))}
+    )
     return policy
 
 
@@ -119,14 +124,27 @@ def clean_name(name: str, whose: str) -> str:
     return name
 
 
-def _policy(switches: Mapping[str, object]) -> Policy:
+def switch_from_text(text: str) -> object:
+    """Return a switch's value from a file or a command line: a whole number, true or false, or a word."""
+    text = text.strip().lower()
+    if text in {"true", "false"}:
+        return text == "true"
+    return int(text) if _WHOLE_NUMBER.fullmatch(text) else text
+
+
+def parse_policy(switches: Mapping[str, object]) -> Policy:
+    """Read switches that somebody wants to have.
+
+    Raises:
+        DirectoryError: there is no such switch, or a value is of the wrong type or out of range.
+    """
     try:
         return Policy.from_mapping(switches)
     except PolicyError as error:
         raise DirectoryError(Code.POLICY_REFUSED, str(error)) from None
 
 
-def _changed(policy: Policy) -> dict[str, object]:
+def changed_switches(policy: Policy) -> dict[str, object]:
     """Return the switches that differ from their defaults: the others follow a later version's defaults."""
     defaults = Policy().to_mapping()
     return {name: value for name, value in policy.to_mapping().items() if value != defaults[name]}

@@ -30,11 +30,20 @@ def hash_password(password: str) -> str:
     Raises:
         DirectoryError: it is shorter than 8 characters or longer than 1,024.
     """
+    return _HASHER.hash(_prepared(check_new(password)))
+
+
+def check_new(password: str) -> str:
+    """Return a password that somebody wants to have.
+
+    Raises:
+        DirectoryError: it is shorter than 8 characters or longer than 1,024.
+    """
     if not SHORTEST <= len(password) <= LONGEST:
         raise DirectoryError(
             Code.PASSWORD_REFUSED, f"A password has {SHORTEST} to {LONGEST} characters; choose another one."
         )
-    return _HASHER.hash(_prepared(password))
+    return password
 
 
 def verify(password_hash: str | None, password: str) -> bool:

@@ -39,12 +39,12 @@ class Address:
         """
         local, at, domain = text.strip().rpartition("@")
         if not at or not local or not domain:
-            raise AddressError(f"'{text}' is no mail address: it needs a name, an @ and a domain.")
+            raise AddressError(f"{_shown(text)} is no mail address: it needs a name, an @ and a domain.")
         if not local.isascii():
             local = _readable(local)
         local = local.casefold()
         if not _LOCAL.fullmatch(local):
-            raise AddressError(f"'{text}' is no mail address: '{local}' has characters a name cannot have.")
+            raise AddressError(f"{_shown(text)} is no mail address: the name has characters it cannot have.")
         address = cls(local, canonical_domain(domain))
         # both limits are octets (RFC 5321 section 4.5.3.1)
         if len(local.encode()) > LONGEST_LOCAL_PART or len(str(address).encode()) > LONGEST_ADDRESS:
@@ -73,10 +73,15 @@ def canonical_domain(text: str) -> str:
         try:
             domain = idna.encode(domain, uts46=True).decode("ascii")
         except UnicodeError as error:
-            raise AddressError(f"'{text}' is no domain: {error}.") from None
+            raise AddressError(f"{_shown(text)} is no domain: {error}.") from None
     if len(domain) > LONGEST_DOMAIN or not _DOMAIN.fullmatch(domain):
-        raise AddressError(f"'{text}' is no domain.")
+        raise AddressError(f"{_shown(text)} is no domain.")
     return domain
+
+
+def _shown(text: str) -> str:
+    """Return what somebody sent in a form that is safe in an error message: on one line, and not endless."""
+    return ascii(text if len(text) <= LONGEST_ADDRESS else text[:40] + "…")
 
 
 def _readable(local: str) -> str:
