@@ -5,18 +5,20 @@ from importlib import import_module
 import click
 import psycopg
 
+from mailrecall.demo.errors import DemoError
 from mailrecall.directory.errors import DirectoryError
 from mailrecall.embedded.errors import EmbeddedError
 from mailrecall.settings import SettingsError
 
 COMMANDS = {
+    "demo": "mailrecall.cli.demo:demo",
     "migrate": "mailrecall.cli.stack:migrate",
     "status": "mailrecall.cli.stack:status",
     "up": "mailrecall.cli.stack:up",
 }
 """Each subcommand with the module and the name of its click command."""
 
-EXPECTED = (DirectoryError, EmbeddedError, SettingsError, psycopg.OperationalError)
+EXPECTED = (DemoError, DirectoryError, EmbeddedError, SettingsError, psycopg.OperationalError)
 """Errors that say what to do: their message is shown, without a traceback. Anything else is a bug and shows as one."""
 
 
