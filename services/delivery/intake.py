@@ -1,0 +1,82 @@
+"""Intake: `python -m services.delivery.intake` serves SMTP submission and LMTP in one process."""
+
+import asyncio
+import logging
+import signal
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+from mailrecall import logs
+from mailrecall.settings import SettingsError
+from mailrecall.wiring import Process, bootstrap
+from services.delivery.intake_desk import Desk
+from services.delivery.intake_lmtp import LmtpHandler, LmtpProtocol
+from services.delivery.intake_protocol import Connections, IntakeProtocol
+from services.delivery.intake_settings import IntakeSettings
+from services.delivery.intake_submission import SubmissionHandler, SubmissionProtocol
+
+log = logs.get(__name__)
+
+
+async def serve(process: Process[IntakeSettings]) -> None:
+    """Serve both protocols until SIGTERM or SIGINT; then let what is on its way in arrive.
+
+    Raises:
+        OSError: an address or port cannot be had.
+    """
+    settings = process.settings
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(settings.pool_size, thread_name_prefix="intake"))
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+
+    desk = Desk(process.databases, settings)
+    submission, lmtp = SubmissionHandler(desk, settings), LmtpHandler(desk, settings)
+    clients = Connections(settings.max_connections), Connections(settings.max_connections)
+
+    def submission_protocol() -> IntakeProtocol:
+        return SubmissionProtocol(submission, settings, clients[0])
+
+    def lmtp_protocol() -> IntakeProtocol:
+        return LmtpProtocol(lmtp, settings, clients[1])
+
+    servers = [
+        await loop.create_server(submission_protocol, *_host_and_port(settings.smtp_bind)),
+        await loop.create_server(lmtp_protocol, *_host_and_port(settings.lmtp_bind)),
+    ]
+    log.info("intake.listening", smtp=settings.smtp_bind, lmtp=settings.lmtp_bind)
+    await stopping.wait()
+    log.info("intake.stopping", connections=sum(len(connections.open) for connections in clients))
+    for server in servers:
+        server.close()
+    await asyncio.gather(*(connections.stop(settings.stop_timeout) for connections in clients))
+    log.info("intake.stopped")
+
+
+def _host_and_port(bind: str) -> tuple[str, int]:
+    host, _, port = bind.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def main() -> int:
+    """Run intake until it is told to stop."""
+    try:
+        process = bootstrap(IntakeSettings, "intake")
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    # aiosmtpd logs every command with the addresses in it (R23)
+    logging.getLogger("mail.log").setLevel(logging.CRITICAL)
+    try:
+        asyncio.run(serve(process))
+    except OSError as error:
+        sys.stderr.write(f"Intake cannot listen: {error}. Set MAILRECALL_SMTP_BIND and MAILRECALL_LMTP_BIND.\n")
+        return 1
+    finally:
+        process.databases.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
