@@ -11,8 +11,9 @@ from mailrecall.embedded.errors import EmbeddedError
 from mailrecall.settings import SettingsError
 
 COMMANDS = {
+    "directory": "mailrecall.cli.directory:directory",
     "demo": "mailrecall.cli.demo:demo",
-    "migrate": "mailrecall.cli.stack:migrate",
+    "migrate": "mailrecall.cli.migrate:migrate",
     "status": "mailrecall.cli.stack:status",
     "up": "mailrecall.cli.stack:up",
 }
@@ -36,11 +37,16 @@ class Commands(click.Group):
         return sorted(COMMANDS)
 
     def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a subcommand."""
+        """Import a subcommand; one whose libraries are not installed says so when it is used."""
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(import_module(module), name)
+        try:
+            command: click.Command = getattr(import_module(module), name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in {"mailrecall", "services"}:
+                raise
+            return _missing(cmd_name, error.name or "")
         return command
 
     def invoke(self, ctx: click.Context) -> object:
@@ -49,6 +55,19 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except EXPECTED as error:
             raise Failure(str(error).strip()) from error
+
+
+def _missing(command: str, library: str) -> click.Command:
+    """Stand in for a subcommand that this installation was made without, as the services' image is."""
+
+    @click.command(command, short_help="(not part of this installation)", add_help_option=False)
+    def missing() -> None:
+        raise click.ClickException(
+            f"`mailrecall {command}` needs {library}, which is not installed here: pip install 'mailrecall[embedded]'."
+        )
+
+    missing.context_settings = {"ignore_unknown_options": True, "allow_extra_args": True}
+    return missing
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,4 +1,4 @@
-"""`mailrecall up`, `status` and `migrate`."""
+"""`mailrecall up` and `status`."""
 
 import asyncio
 from collections.abc import Callable
@@ -17,8 +17,7 @@ from mailrecall.embedded.ports import HOST, TITLES, Ports, free_ports
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox.store import Backlog
 from mailrecall.postgres.databases import connection_options
-from mailrecall.postgres.preparation import prepare
-from mailrecall.settings import Settings, load
+from mailrecall.settings import Settings
 
 if TYPE_CHECKING:
     from mailrecall.embedded.stack import Stack
@@ -104,14 +103,6 @@ def status(data: Path) -> None:
     if down or not running.ready:
         console.print(f"Down: {', '.join(down)}" if down else "Still starting.")
         raise SystemExit(1)
-
-
-@click.command()
-def migrate() -> None:
-    """Bring the control database and all shards to this version's schema. Reads MAILRECALL_CONTROL_URL and the like."""
-    settings = load(Settings)
-    applied = prepare(settings)
-    click.echo(f"{applied} migrations applied to the control database and {len(settings.shard_urls)} shards.")
 
 
 def _chosen_ports(named: dict[str, int | None], *, free: bool) -> Ports:
