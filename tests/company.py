@@ -1,14 +1,17 @@
 """Small companies for tests. Every one has names of its own, so that tests which share a stack never meet."""
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
+import pytest
 from argon2 import PasswordHasher
 
 from mailrecall.directory import accounts, groups, organisations
 from mailrecall.directory.accounts import NewAccount
+from mailrecall.directory.errors import Code, DirectoryError
 from mailrecall.directory.lookup import Account, Language
 from mailrecall.domain.addresses import Address
 from mailrecall.postgres.databases import Databases
@@ -99,3 +102,11 @@ def group(databases: Databases, address: str, members: Iterable[str | Account | 
         for member in members:
             groups.add_member(connection, own, Address.parse(member if isinstance(member, str) else member.address))
     return added
+
+
+@contextmanager
+def refused(code: Code) -> Iterator[None]:
+    """Expect the directory to refuse what is done inside."""
+    with pytest.raises(DirectoryError) as caught:
+        yield
+    assert caught.value.code is code

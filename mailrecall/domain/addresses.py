@@ -40,9 +40,7 @@ class Address:
         local, at, domain = text.strip().rpartition("@")
         if not at or not local or not domain:
             raise AddressError(f"{_shown(text)} is no mail address: it needs a name, an @ and a domain.")
-        if not local.isascii():
-            local = _readable(local)
-        local = local.casefold()
+        local = local.lower() if local.isascii() else _folded(local)
         if not _LOCAL.fullmatch(local):
             raise AddressError(f"{_shown(text)} is no mail address: the name has characters it cannot have.")
         address = cls(local, canonical_domain(domain))
@@ -84,11 +82,11 @@ def _shown(text: str) -> str:
     return ascii(text if len(text) <= LONGEST_ADDRESS else text[:40] + "…")
 
 
-def _readable(local: str) -> str:
-    """Return an international local part in its composed form (RFC 6532 section 3.1).
+def _folded(local: str) -> str:
+    """Return an international local part folded to one case, in its composed form (RFC 6532 section 3.1).
 
     Characters nobody can see, such as a change of writing direction, would make two addresses look the same.
     """
     if any(unicodedata.category(character) in {"Cc", "Cf", "Cn", "Co", "Cs"} for character in local):
         raise AddressError("A mail address cannot have characters that are not shown.")
-    return unicodedata.normalize("NFC", local)
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", local).casefold())
