@@ -26,6 +26,8 @@ class NewAttachment:
     filename: str
     content_type: str
     content: bytes
+    charset: str | None = None
+    """Of text; None leaves programs to find out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +110,8 @@ def _attach(message: EmailMessage, attachment: NewAttachment) -> None:
     # base64 is not allowed for these, and what they contain would mix with the structure of this message
     composite = kind["main"].lower() in ("multipart", "message")
     main, sub = ("application", "octet-stream") if composite else (kind["main"], kind["sub"])
-    message.add_attachment(attachment.content, maintype=main, subtype=sub, filename=filename)
+    params = {"charset": attachment.charset} if attachment.charset else {}
+    message.add_attachment(attachment.content, maintype=main, subtype=sub, filename=filename, params=params)
 
 
 def _enclosing(message: EmailMessage, enclosed: bytes) -> bytes:

@@ -115,7 +115,7 @@ def _mail(letter: Letter, account: Account, message: RecalledMessage, *, now: da
             subject=letter.subject,
             text=letter.text,
             html=letter.html,
-            attachments=[NewAttachment(a.filename, "text/csv", a.content) for a in letter.attachments],
+            attachments=[NewAttachment(a.filename, "text/csv", a.content, "utf-8") for a in letter.attachments],
             # mail programs then show the report with the message it is about
             in_reply_to=identifier if _MESSAGE_ID.fullmatch(identifier) else None,
             auto_submitted=True,
