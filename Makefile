@@ -34,8 +34,8 @@ demo: $(INSTALLED) ## Show one recall, from the mail sent to 10,000 people to th
 	@$(BIN)/mailrecall demo $(ARGS)
 
 .PHONY: up
-up: $(INSTALLED) ## Run everything on this machine until Ctrl-C; data is kept in .mailrecall
-	@$(BIN)/mailrecall up $(ARGS)
+up: $(INSTALLED) ## Run everything on this machine, with an example company, until Ctrl-C; data is kept in .mailrecall
+	@$(BIN)/mailrecall up --example $(ARGS)
 
 .PHONY: status
 status: $(INSTALLED) ## Tell what of `make up` is running

@@ -1,14 +1,11 @@
 """`mailrecall demo`: the main job on this machine, from a fresh stack to the report mail."""
 
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +16,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mailrecall.demo import company, story
-from mailrecall.demo.client import wait_for
 from mailrecall.demo.errors import DemoError
 from mailrecall.demo.outside import Outside
 from mailrecall.domain.outcomes import Outcome
-from mailrecall.embedded import state
-from mailrecall.embedded.errors import EmbeddedError
 from mailrecall.embedded.folder import DataFolder
 from mailrecall.embedded.ports import free_ports
+from mailrecall.embedded.session import started
 from mailrecall.postgres.databases import Databases
 
 _MEANINGS = {
@@ -49,13 +44,13 @@ def demo(*, keep_up: bool) -> None:
     console = Console()
     begun = time.perf_counter()
     (port,) = free_ports(1)
-    with Outside(port) as outside, _running_stack(console, f"127.0.0.1:{port}") as (stage, running):
+    with Outside(port) as outside, _running_stack(console, f"127.0.0.1:{port}") as stage:
         checks_hold = _tell(console, stage, outside)
         console.print(f"\n[bold]{time.perf_counter() - begun:.0f} seconds[/bold] in all, the servers' start included.")
         if keep_up and checks_hold:
             _print_logins(console, stage.gateway_url)
             console.print("Ctrl-C stops it.")
-            running.wait()
+            signal.pause()
     if not checks_hold:
         raise DemoError("The books do not agree: see the checks above.")
     if not keep_up:
@@ -71,7 +66,7 @@ def _tell(console: Console, stage: story.Stage, outside: Outside) -> bool:
     )
     total = story.READERS + story.DOWNLOADERS + story.FORWARDERS + story.DELETERS
     with _bar(console) as bar:
-        task = bar.add_task("Some read it, fetch the attachment, pass it on, delete it", total=total)
+        task = bar.add_task("Some read it, some fetch, forward or delete it", total=total)
         story.handle(stage, subject, lambda: bar.advance(task))
     before = story.look_around(stage, subject)
     console.print(
@@ -101,7 +96,7 @@ def _watch(console: Console, stage: story.Stage, copy_id: int, recipients: int) 
 
 
 def _outcomes(settled: dict[str, Any]) -> Table:
-    table = Table("outcome", "copies", "meaning", title=f"The recall {settled['result']}", title_justify="left")
+    table = Table("outcome", "copies", "meaning", title=f"Result: {settled['result']}", title_justify="left")
     table.columns[1].justify = "right"
     for slug, count in settled["outcomes"].items():
         table.add_row(slug, f"{count:,}", _MEANINGS[Outcome.from_slug(slug)])
@@ -110,46 +105,29 @@ def _outcomes(settled: dict[str, Any]) -> Table:
 
 
 @contextmanager
-def _running_stack(console: Console, smarthost: str) -> Iterator[tuple[story.Stage, subprocess.Popen[bytes]]]:
+def _running_stack(console: Console, smarthost: str) -> Iterator[story.Stage]:
     """Run `mailrecall up` in a folder of its own, for the length of the demonstration."""
-    with tempfile.TemporaryDirectory(prefix="mailrecall-demo-", ignore_cleanup_errors=True) as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="mailrecall-demo-", ignore_cleanup_errors=True) as scratch,
+        ExitStack() as up,
+    ):
+        # under root PostgreSQL runs as somebody else, who must be able to pass
+        Path(scratch).chmod(0o711)
         folder = DataFolder(Path(scratch) / "data")
-        log = Path(scratch) / "up.log"
-        command = [sys.executable, "-m", "mailrecall.cli.main", "up", "--free-ports", f"--data={folder.path}"]
-        with log.open("wb") as output:
-            running = subprocess.Popen(  # noqa: S603 - this program itself
-                command,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "MAILRECALL_SMARTHOST": smarthost},
-                start_new_session=True,
-            )
+        output = up.enter_context((Path(scratch) / "up.log").open("w+b"))
+        start = started(
+            folder, arguments=["--free-ports"], environment={"MAILRECALL_SMARTHOST": smarthost}, output=output.fileno()
+        )
         try:
-            _timed(console, "Starting PostgreSQL, Valkey and the services", lambda: _ready(folder, running, log))
-            now = state.read(folder)
-            databases = Databases(now.settings(), "demo")
-            try:
-                yield story.Stage(f"http://127.0.0.1:{now.ports.gateway}", databases), running
-            finally:
-                databases.close()
+            session = _timed(console, "Starting PostgreSQL, Valkey and the services", lambda: up.enter_context(start))
+            databases = Databases(session.settings, "demo")
+            up.callback(databases.close)
+            yield story.Stage(session.gateway_url, databases)
         except BaseException:
+            output.seek(0)
+            console.print(output.read().decode(errors="replace"), markup=False)
             _keep_logs(console, folder)
             raise
-        finally:
-            running.send_signal(signal.SIGTERM)
-            running.wait()
-
-
-def _ready(folder: DataFolder, running: subprocess.Popen[bytes], log: Path) -> None:
-    def look() -> bool | None:
-        if running.poll() is not None:
-            raise EmbeddedError(f"The stack did not start.\n{log.read_text(errors='replace').strip()}")
-        try:
-            return state.read(folder).ready or None
-        except EmbeddedError:
-            return None
-
-    wait_for("The start", look, seconds=180)
 
 
 def _keep_logs(console: Console, folder: DataFolder) -> None:

@@ -16,7 +16,7 @@ from mailrecall.embedded.folder import DataFolder
 from mailrecall.embedded.ports import HOST, TITLES, Ports, free_ports
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox.store import Backlog
-from mailrecall.postgres.databases import connection_options
+from mailrecall.postgres.databases import Databases, connection_options
 from mailrecall.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,8 +59,9 @@ def _port_options(command: Callable[..., None]) -> Callable[..., None]:
     help="How many tasks the delivery worker and the recall worker each do at once.",
 )
 @click.option("--free-ports", is_flag=True, help="Use any free ports where none is named.")
+@click.option("--example", is_flag=True, help="Load an example company of 10,000 people, and say how to sign in.")
 @_port_options
-def up(data: Path, shards: int | None, workers: int, free_ports: bool, **ports: int | None) -> None:
+def up(data: Path, shards: int | None, workers: int, free_ports: bool, example: bool, **ports: int | None) -> None:
     """Run everything on this machine: PostgreSQL, Valkey and all services. Ctrl-C ends it; the data stays."""
     from mailrecall.embedded import stack  # noqa: PLC0415 - needs the extra `embedded`, which `migrate` does not
 
@@ -68,7 +69,7 @@ def up(data: Path, shards: int | None, workers: int, free_ports: bool, **ports: 
     with stack.prepared(
         folder, _chosen_ports(ports, free=free_ports), shards=shards, workers=workers, announce=click.echo
     ) as ready:
-        asyncio.run(stack.run(ready, click.echo, _print_addresses))
+        asyncio.run(stack.run(ready, click.echo, _show_example if example else _print_addresses))
 
 
 @click.command()
@@ -118,6 +119,21 @@ def _print_addresses(ready: "Stack") -> None:
     console.print(_addresses(ready.plan.ports))
     console.print(f"Data and logs: {ready.folder.path}")
     console.print("Everything is up. Ctrl-C stops it.")
+
+
+def _show_example(ready: "Stack") -> None:
+    from mailrecall.demo import company  # noqa: PLC0415 - reads what only the example needs
+
+    databases = Databases(ready.settings, "example")
+    try:
+        company.found(databases)
+    finally:
+        databases.close()
+    click.echo(
+        f"The example company's {company.PEOPLE:,} people are there: sign in as {company.SENDER}, {company.DIRECT} "
+        f"or {company.POSTMASTER}; the password is '{company.PASSWORD}'."
+    )
+    _print_addresses(ready)
 
 
 def _addresses(ports: Ports) -> Table:

@@ -1,6 +1,7 @@
 """The people of the demonstration at their mail: everything they do goes through the public HTTP API."""
 
 import base64
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, Self, TypeVar
@@ -11,6 +12,9 @@ from mailrecall.demo.errors import DemoError
 
 T = TypeVar("T")
 
+# reading the certificates takes longer than most requests: once is enough
+_TLS = ssl.create_default_context()
+
 
 class Person:
     """Somebody with an account."""
@@ -18,7 +22,7 @@ class Person:
     def __init__(self, gateway_url: str, address: str, password: str) -> None:
         """Prepare somebody who has yet to sign in."""
         self.address = address
-        self._http = httpx.Client(base_url=f"{gateway_url}/api/v1", timeout=60.0)
+        self._http = httpx.Client(base_url=f"{gateway_url}/api/v1", timeout=60.0, verify=_TLS)
         self._password = password
 
     def __enter__(self) -> Self:

@@ -33,6 +33,7 @@ class Stage:
 def send(stage: Stage, subject: str) -> int:
     """Let Ada write to everyone; returns the id of her Sent copy once every copy is delivered."""
     with stage.person(company.SENDER) as ada:
+        ada.sign_in()
         copy_id = ada.send(
             [company.EVERYONE],
             cc=[company.DIRECT, company.AURORA, company.PARTNERS, "auditor@elsewhere.example"],
@@ -76,6 +77,7 @@ class Before:
 def look_around(stage: Stage, subject: str) -> Before:
     """Take stock; one more recipient reads the mail, and keeps its bytes."""
     with stage.person(company.DIRECT) as chen:
+        chen.sign_in()
         copy_id = wait_for("The mail", lambda: chen.find(subject))
         chen.read(copy_id)
         source = chen.source(copy_id)
