@@ -1,0 +1,22 @@
+"""A stack of its own for faults: small batches, so that a recall lasts long enough to be hit."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from mailrecall.embedded.folder import DataFolder
+from mailrecall.postgres.databases import Databases
+from tests import stack as test_stack
+from tests.fault.scene import Scene
+from tests.servers import new_folder
+
+
+@pytest.fixture(scope="session")
+def scene() -> Iterator[Scene]:
+    folder = DataFolder(new_folder("faults"))
+    with test_stack.started_in(folder, ["--shards=2"], {"MAILRECALL_BATCH_SIZE": "20"}) as session:
+        databases = Databases(session.settings, "tests")
+        try:
+            yield Scene(session, databases)
+        finally:
+            databases.close()

@@ -1,0 +1,144 @@
+"""What fault tests do over and over: a mail to a large group, a recall, a blow in the middle of it, and the books."""
+
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mailrecall.directory.lookup import Account
+from mailrecall.domain.copies import Fact
+from mailrecall.domain.outcomes import Outcome
+from mailrecall.domain.recalls import State
+from mailrecall.embedded.deadlines import poll
+from mailrecall.embedded.session import Session
+from mailrecall.postgres.databases import Databases
+from mailrecall.recalls import views
+from mailrecall.recalls.requests import Requested
+from mailrecall.recalls.views import RecallView
+from tests import company, correspondence
+
+PEOPLE = 4_000
+READ = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A message that lies in many mailboxes, some of which have read it."""
+
+    sender: Account
+    message_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A running stack whose recalls take a while."""
+
+    session: Session
+    databases: Databases
+
+    def send(self) -> Delivered:
+        """Accept a mail to a group of thousands."""
+        firm = company.found(self.databases, people=1)
+        members = self._hire_many(firm)
+        team = company.group(self.databases, f"team@{firm.domain}", [])
+        with self.databases.control() as connection, connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO group_member (group_id, account_id) VALUES (%s, %s)", [(team.id, m) for m in members]
+            )
+        return Delivered(firm.people[0], correspondence.send(self.databases, firm.people[0], team))
+
+    def deliver(self) -> Delivered:
+        """Send such a mail and wait until every copy lies there; then let some be read."""
+        mail = self.send()
+        self.await_delivery(mail)
+        for shard in self.databases.shards:
+            with self.databases.shard(shard) as connection:
+                connection.execute(
+                    "UPDATE copy SET facts = %s WHERE message_id = %s AND mailbox_id IN"
+                    " (SELECT mailbox_id FROM copy WHERE message_id = %s ORDER BY mailbox_id LIMIT %s)",
+                    (Fact.READ.value, mail.message_id, mail.message_id, READ // len(self.databases.shards)),
+                )
+        return mail
+
+    def await_delivery(self, mail: Delivered) -> None:
+        """Wait until every copy is deposited."""
+
+        def delivered() -> bool:
+            with self.databases.control() as connection:
+                row = connection.execute(
+                    "SELECT delivered_at IS NOT NULL FROM message WHERE id = %s", (mail.message_id,)
+                ).fetchone()
+            return bool(row and row[0])
+
+        assert poll(delivered, timeout=90), "the mail was not delivered in time"
+
+    def recall(self, mail: Delivered) -> int:
+        """Ask for the recall; returns its number."""
+        asked = correspondence.ask(self.databases, mail.sender, mail.message_id)
+        assert isinstance(asked, Requested)
+        return asked.recall.id
+
+    def strike_midway(self, recall_id: int, blow: Callable[[], object]) -> None:
+        """Wait until some batches are done, strike, and make sure that it was in the middle."""
+
+        def begun() -> bool:
+            return self.view(recall_id).tally.total > 0
+
+        assert poll(begun, timeout=60, pause=0.005), "the recall did not begin"
+        blow()
+        struck = self.view(recall_id)
+        assert struck.state is State.RUNNING, "the recall was over before the blow fell"
+
+    def view(self, recall_id: int) -> RecallView:
+        """Read a recall."""
+        with self.databases.control() as connection:
+            view = views.get(connection, recall_id)
+        assert view is not None
+        return view
+
+    def await_settlement(self, recall_id: int) -> RecallView:
+        """Wait until a recall is settled and reported."""
+
+        def reported() -> bool:
+            view = self.view(recall_id)
+            return view.state is State.SETTLED and view.report_message_id is not None
+
+        assert poll(reported, timeout=120), f"the recall was not settled in time: {self.view(recall_id)}"
+        return self.view(recall_id)
+
+    def check_books(self, mail: Delivered, recall_id: int, *, read: int = READ) -> None:
+        """Compare ledger, copies and counts, each by its own query."""
+        ledger = correspondence.ledger(self.databases, recall_id)
+        expected = Counter({Outcome.RECALLED: PEOPLE - read, Outcome.ALREADY_READ: read})
+        assert ledger.counts == +expected
+        assert len({mailbox for mailbox, _ in ledger.rows}) == PEOPLE
+        left: dict[int, int] = {}
+        for shard in self.databases.shards:
+            with self.databases.shard(shard) as connection:
+                left |= dict(
+                    connection.execute("SELECT mailbox_id, facts FROM copy WHERE message_id = %s", (mail.message_id,))
+                )
+        assert left.keys() == {mailbox for mailbox, outcome in ledger.rows if outcome is not Outcome.RECALLED}
+        assert all(left.values())
+        assert Counter(dict(self.view(recall_id).tally.counts)) == +expected
+
+    def kill(self, process: str) -> None:
+        """Kill a process and all its children at once, without a chance to say goodbye."""
+        for pid in self.session.processes()[process]:
+            os.kill(pid, signal.SIGKILL)
+
+    def kill_child(self, process: str) -> None:
+        """Kill one child of a worker: the one that runs tasks."""
+        os.kill(self.session.processes()[process][-1], signal.SIGKILL)
+
+    def _hire_many(self, firm: company.Company) -> list[int]:
+        with self.databases.control() as connection:
+            rows = connection.execute(
+                "WITH hired AS (INSERT INTO account (organisation_id, domain_id, shard)"
+                " SELECT %s, (SELECT id FROM domain WHERE name = %s), n %% %s FROM generate_series(1, %s) AS n"
+                " RETURNING id), named AS (INSERT INTO address (address, account_id) SELECT 'p' || id || '@' || %s, id FROM hired)"
+                " SELECT id FROM hired",
+                (firm.organisation_id, firm.domain, len(self.databases.shards), PEOPLE, firm.domain),
+            ).fetchall()
+        return [account_id for (account_id,) in rows]
