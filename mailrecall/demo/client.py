@@ -33,7 +33,7 @@ class Person:
 
     def sign_in(self) -> None:
         """Get a token with the password and go on with that."""
-        token = self._ask("POST", "/tokens", auth=(self.address, self._password)).json()["token"]
+        token = self.ask("POST", "/tokens", auth=(self.address, self._password)).json()["token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
 
     def send(self, to: list[str], *, cc: list[str], subject: str, text: str, attachment: tuple[str, bytes]) -> int:
@@ -52,12 +52,12 @@ class Person:
                 }
             ],
         }
-        sent: int = self._ask("POST", "/messages", json=message).json()["id"]
+        sent: int = self.ask("POST", "/messages", json=message).json()["id"]
         return sent
 
     def find(self, subject: str, folder: str = "inbox") -> int | None:
         """Return the newest message of that subject, looking at the list only: that is no read (R2)."""
-        for message in self._ask("GET", f"/folders/{folder}/messages", params={"limit": 20}).json()["messages"]:
+        for message in self.ask("GET", f"/folders/{folder}/messages", params={"limit": 20}).json()["messages"]:
             if message["subject"] == subject:
                 found: int = message["id"]
                 return found
@@ -65,12 +65,12 @@ class Person:
 
     def read(self, copy_id: int) -> dict[str, Any]:
         """Open a message."""
-        opened: dict[str, Any] = self._ask("GET", f"/messages/{copy_id}").json()
+        opened: dict[str, Any] = self.ask("GET", f"/messages/{copy_id}").json()
         return opened
 
     def read_if_there(self, copy_id: int) -> dict[str, Any] | None:
         """Open a message that may not have arrived yet."""
-        response = self._http.get(f"/messages/{copy_id}")
+        response = self.try_to("GET", f"/messages/{copy_id}")
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
         opened: dict[str, Any] = _checked(response).json()
@@ -78,39 +78,43 @@ class Person:
 
     def source(self, copy_id: int) -> bytes:
         """Take a message as it came in."""
-        return self._ask("GET", f"/messages/{copy_id}/source").content
+        return self.ask("GET", f"/messages/{copy_id}/source").content
 
     def download(self, copy_id: int) -> bytes:
         """Fetch a message's first attachment without opening the message."""
-        return self._ask("GET", f"/messages/{copy_id}/attachments/0").content
+        return self.ask("GET", f"/messages/{copy_id}/attachments/0").content
 
     def forward(self, copy_id: int, to: str) -> None:
         """Pass a message on without opening it."""
-        self._ask("POST", f"/messages/{copy_id}/forward", json={"to": [to], "comment": "For you."})
+        self.ask("POST", f"/messages/{copy_id}/forward", json={"to": [to], "comment": "For you."})
 
     def delete(self, copy_id: int) -> None:
         """Delete a message for good."""
-        self._ask("DELETE", f"/messages/{copy_id}", params={"permanent": "true"})
+        self.ask("DELETE", f"/messages/{copy_id}", params={"permanent": "true"})
 
     def recall(self, copy_id: int, reason: str) -> dict[str, Any]:
         """Ask for a message to be taken back."""
-        recall: dict[str, Any] = self._ask("POST", "/recalls", json={"message_id": copy_id, "reason": reason}).json()
+        recall: dict[str, Any] = self.ask("POST", "/recalls", json={"message_id": copy_id, "reason": reason}).json()
         return recall
 
     def progress(self, recall_id: str) -> Iterator[dict[str, Any]]:
         """Give a recall's state again and again, until it is settled."""
         while True:
-            view: dict[str, Any] = self._ask("GET", f"/recalls/{recall_id}").json()
+            view: dict[str, Any] = self.ask("GET", f"/recalls/{recall_id}").json()
             yield view
             if view["state"] == "settled":
                 return
 
-    def _ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Make a request and insist on its success."""
+        return _checked(self.try_to(method, path, **arguments))
+
+    def try_to(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        """Make a request, whatever the answer."""
         try:
-            response = self._http.request(method, path, **arguments)
+            return self._http.request(method, path, **arguments)
         except httpx.HTTPError as error:
             raise DemoError(f"{method} {path}: {error}") from error
-        return _checked(response)
 
 
 def _checked(response: httpx.Response) -> httpx.Response:

@@ -137,7 +137,8 @@ class Scene:
             rows = connection.execute(
                 "WITH hired AS (INSERT INTO account (organisation_id, domain_id, shard)"
                 " SELECT %s, (SELECT id FROM domain WHERE name = %s), n %% %s FROM generate_series(1, %s) AS n"
-                " RETURNING id), named AS (INSERT INTO address (address, account_id) SELECT 'p' || id || '@' || %s, id FROM hired)"
+                " RETURNING id), named AS (INSERT INTO address (address, account_id)"
+                " SELECT 'p' || id || '@' || %s, id FROM hired)"
                 " SELECT id FROM hired",
                 (firm.organisation_id, firm.domain, len(self.databases.shards), PEOPLE, firm.domain),
             ).fetchall()
