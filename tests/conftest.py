@@ -1,13 +1,16 @@
 """Fixtures that every layer of tests shares."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import Any
 
 import pytest
 
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
 from tests import servers as test_servers
+from tests import stack as test_stack
 from tests.servers import Servers
+from tests.stack import Stack
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +33,20 @@ def databases(settings: Settings) -> Iterator[Databases]:
     databases = Databases(settings, "tests")
     yield databases
     databases.close()
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """All processes, running; started once, so tests make organisations of their own and leave everything running."""
+    with test_stack.running() as running:
+        yield running
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Show what the processes said last when a test of the whole stack failed."""
+    report = yield
+    stack = getattr(item, "funcargs", {}).get("stack")
+    if report.failed and isinstance(stack, Stack):
+        report.sections.append(("logs of the stack", test_stack.last_words(stack.session.folder)))
+    return report

@@ -118,7 +118,10 @@ class DataFolder:
                 f"{self.path} holds data of PostgreSQL {values.get('postgresql')}, and this version of Mail Recall "
                 f"runs PostgreSQL {postgres.MAJOR}. Use the version that made it, or another folder with --data."
             )
-        return Marker(**values)
+        try:
+            return Marker(**values)
+        except TypeError:
+            raise EmbeddedError(f"{self.marker_file} is damaged: it does not say what it should.") from None
 
     def write_marker(self, marker: Marker) -> None:
         """Note what the folder is."""

@@ -61,6 +61,7 @@ class Plan:
                 *("celery", "--app=services.recall.worker", "beat"),
                 f"--schedule={self.folder.beat_schedule}",
                 "--pidfile=",
+                stop_timeout=5.0,
             ),
             self._service(
                 FLOWER,

@@ -75,6 +75,7 @@ def started(
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     output: BinaryIO | int | None = None,
+    launcher: Sequence[str] = (),
 ) -> Iterator[Session]:
     """Run `mailrecall up` as a child until the block ends.
 
@@ -83,12 +84,13 @@ def started(
         arguments: more arguments of `mailrecall up`.
         environment: what is added to this process's environment.
         output: where it writes to; None: where this process does.
+        launcher: a program, with its arguments, that replaces itself by the one that follows, such as `setpriv`.
 
     Raises:
         EmbeddedError: it did not become ready, or did not stop cleanly.
     """
     process = subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "mailrecall.cli.main", "up", "--data", str(folder.path), *arguments],
+        [*launcher, sys.executable, "-m", "mailrecall.cli.main", "up", "--data", str(folder.path), *arguments],
         env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=output,
@@ -103,9 +105,8 @@ def started(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise EmbeddedError(
-                f"The stack in {folder.path} did not stop within {_STOP_TIMEOUT:.0f} seconds."
-            ) from None
+    if process.returncode != 0:
+        raise EmbeddedError(f"`mailrecall up` did not stop cleanly: its exit code was {process.returncode}.")
 
 
 def _wait(folder: DataFolder, process: subprocess.Popen[bytes]) -> Session:

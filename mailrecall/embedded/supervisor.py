@@ -153,7 +153,13 @@ def _log_to(folder: DataFolder) -> None:
     handler = RotatingFileHandler(
         folder.log_of("supervisor"), maxBytes=_LOG_SIZE, backupCount=_LOGS_KEPT, encoding="utf-8"
     )
+    handler.addFilter(_worth_telling)
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Drop circus's complaint that it could not look after its processes while it was stopping some of them."""
+    return not (record.exc_info and record.exc_info[0] and record.exc_info[0].__name__ == "ConflictError")
