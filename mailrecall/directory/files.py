@@ -15,7 +15,7 @@ from mailrecall.directory.organisations import switch_from_text
 from mailrecall.domain.policy import Policy
 
 _SWITCHES: Final = frozenset(f.name for f in fields(Policy))
-_REQUIRED: Final[Mapping[Kind, frozenset[str]]] = {
+REQUIRED: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.ORGANISATIONS: frozenset({"name"}),
     Kind.DOMAINS: frozenset({"domain", "organisation"}),
     Kind.ACCOUNTS: frozenset({"address"}),
@@ -23,7 +23,8 @@ _REQUIRED: Final[Mapping[Kind, frozenset[str]]] = {
     Kind.ALIASES: frozenset({"alias", "address"}),
     Kind.MEMBERS: frozenset({"group", "member"}),
 }
-_OPTIONAL: Final[Mapping[Kind, frozenset[str]]] = {
+OPTIONAL: Final[Mapping[Kind, frozenset[str]]] = {
+    Kind.ORGANISATIONS: frozenset({"policy"}),
     Kind.ACCOUNTS: frozenset({"display_name", "language", "administrator", "password", "password_hash"}),
     Kind.GROUPS: frozenset({"display_name"}),
 }
@@ -46,15 +47,15 @@ def read(path: Path) -> Listing:
 def _read_folder(folder: Path) -> Listing:
     names = {f"{kind}.csv": kind for kind in Kind}
     found = sorted(path.name for path in folder.glob("*.csv"))
+    if not found:
+        raise DirectoryError(
+            Code.FILES_REFUSED, f"There are no lists in {folder}; it needs some of {', '.join(names)}."
+        )
     listing = Listing(files={kind: name for name, kind in names.items()})
     # a misspelt file must not pass for an empty list
     for name in found:
         if name not in names:
             _give_up(listing, Problem(name, 1, f"There is no list of this name; there are {', '.join(names)}."))
-    if not names.keys() & set(found):
-        raise DirectoryError(
-            Code.FILES_REFUSED, f"There are no lists in {folder}; it needs some of {', '.join(names)}."
-        )
     for name, kind in names.items():
         if name in found:
             _read_csv(folder / name, kind, listing)
@@ -85,10 +86,11 @@ def _read_csv(path: Path, kind: Kind, listing: Listing) -> None:
 
 
 def _wrong_header(kind: Kind, header: list[str]) -> str | None:
-    known = _REQUIRED[kind] | (_SWITCHES if kind is Kind.ORGANISATIONS else _OPTIONAL.get(kind, frozenset()))
+    # a spreadsheet has a column for each switch, where JSON has an object
+    known = REQUIRED[kind] | (_SWITCHES if kind is Kind.ORGANISATIONS else OPTIONAL.get(kind, frozenset()))
     if unknown := [column for column in header if column not in known]:
         return f"There is no column {unknown[0]!r}; there are {', '.join(sorted(known))}."
-    if missing := sorted(_REQUIRED[kind] - set(header)):
+    if missing := sorted(REQUIRED[kind] - set(header)):
         return f"The first line must name the columns; {missing[0]!r} is missing."
     if len(set(header)) < len(header):
         return "A column is named twice."
@@ -138,7 +140,7 @@ def _add_json(listing: Listing, file: str, key: str, line: int, value: object) -
     if not isinstance(value, dict):
         listing.problems.append(Problem(file, line, f"{kind} must be a list of objects; got {value!r:.60}."))
         return
-    known = _REQUIRED[kind] | ({"policy"} if kind is Kind.ORGANISATIONS else _OPTIONAL.get(kind, frozenset()))
+    known = REQUIRED[kind] | OPTIONAL.get(kind, frozenset())
     if unknown := sorted(value.keys() - known):
         text = f"{kind} have no {unknown[0]!r:.60}; there are {', '.join(sorted(known))}."
         listing.problems.append(Problem(file, line, text))

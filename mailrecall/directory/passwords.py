@@ -12,9 +12,11 @@ from mailrecall.directory.errors import Code, DirectoryError
 SHORTEST: Final = 8
 LONGEST: Final = 1024
 
+_MOST_MEMORY: Final = 1024 * 1024
+_MOST_PASSES: Final = 100
 _HASHER: Final = PasswordHasher()
 _HASH = re.compile(
-    r"\$argon2(?:id|i|d)\$v=19\$m=(\d{1,7}),t=(\d{1,3}),p=\d{1,2}\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,172}"
+    r"\$argon2(?:id|i|d)\$v=19\$m=(\d{1,9}),t=(\d{1,9}),p=\d{1,2}\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,172}"
 )
 
 # Of a password that nobody knows, at the hasher's own cost: checked where there is no account, so that the time an
@@ -61,12 +63,18 @@ def check_hash(password_hash: str) -> str:
     """Return a hash made elsewhere, when it is one that can be verified here.
 
     Raises:
-        DirectoryError: it is no encoded argon2 hash.
+        DirectoryError: it is no encoded argon2 hash, or one that would cost far too much at every sign-in.
     """
-    if not _HASH.fullmatch(password_hash):
+    found = _HASH.fullmatch(password_hash)
+    if found is None:
         raise DirectoryError(
             Code.PASSWORD_REFUSED,
             "A password_hash must be an encoded argon2 hash such as $argon2id$v=19$m=65536,t=3,p=4$…$…",
+        )
+    if int(found[1]) > _MOST_MEMORY or int(found[2]) > _MOST_PASSES:
+        raise DirectoryError(
+            Code.PASSWORD_REFUSED,
+            f"A password_hash may ask for m={_MOST_MEMORY} (KiB) and t={_MOST_PASSES} at most; hash with less.",
         )
     return password_hash
 

@@ -35,7 +35,7 @@ def test_r13_two_edits_at_once_cannot_make_a_cycle(databases):
     def somebody_waits() -> bool:
         with databases.control() as connection:
             waiting = connection.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
-            return waiting.rowcount == 1
+            return len(waiting.fetchall()) == 1
 
     with ThreadPoolExecutor() as pool:
         with databases.control() as connection:
