@@ -39,7 +39,7 @@ def control(databases):
         connection.autocommit = False
 
 
-def kwargs_in(broker) -> list[dict]:
+def kwargs_in(broker) -> list[dict[str, int]]:
     """The arguments of all messages that wait in the queue, oldest first."""
     found = []
     for raw in reversed(broker.lrange(QUEUE, 0, -1)):
