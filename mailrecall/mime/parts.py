@@ -14,6 +14,7 @@ from mailrecall.mime import reading, texts
 
 LONGEST_FILENAME = 200
 _BODY_TYPES = ("text/plain", "text/html")
+_LONGEST_UNDIVIDED = 100_000
 _CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 _NAMES = {"message/delivery-status": "delivery-status.txt", "text/rfc822-headers": "headers.txt"}
 _UNSAFE = re.compile(r'[/\\:*?"<>|]')
@@ -109,7 +110,9 @@ def bodies(message: reading.RawMessage, *, longest: int | None = None) -> tuple[
     """
     found: dict[str, list[str]] = {kind: [] for kind in _BODY_TYPES}
     for part in _leaves(message):
-        if _is_body(part):
+        if _is_undivided(part):
+            found["text/plain"].append(texts.decode(reading.body_octets(part)[:_LONGEST_UNDIVIDED], None))
+        elif _is_body(part):
             octets = reading.body_octets(part)
             found[part.get_content_type()].append(texts.decode(octets[:longest], _charset(part)))
     text, html = (("\n".join(found[kind]) if found[kind] else None) for kind in _BODY_TYPES)
@@ -121,10 +124,15 @@ def _leaves(message: reading.RawMessage) -> Iterator[reading.RawMessage]:
     waiting = [message]
     while waiting:
         part = waiting.pop()
-        if part.get_content_maintype() == "multipart":
+        if part.get_content_maintype() == "multipart" and part.is_multipart():
             waiting.extend(reversed(_children(part)))
         else:
             yield part
+
+
+def _is_undivided(part: reading.RawMessage) -> bool:
+    """Tell whether this should have parts and has none: no boundary, or more than the limits of reading allow."""
+    return part.get_content_maintype() == "multipart"
 
 
 def _children(part: reading.RawMessage) -> list[reading.RawMessage]:
@@ -133,7 +141,7 @@ def _children(part: reading.RawMessage) -> list[reading.RawMessage]:
 
 
 def _attached(message: reading.RawMessage) -> Iterator[reading.RawMessage]:
-    return (part for part in _leaves(message) if not _is_body(part))
+    return (part for part in _leaves(message) if not _is_body(part) and not _is_undivided(part))
 
 
 def _is_body(part: reading.RawMessage) -> bool:

@@ -21,7 +21,7 @@ MOST_HEADER_LINES = 20_000
 """Lines of a header section that is read to its end."""
 MOST_PARTS = 10_000
 """MIME parts of a message that is taken apart."""
-DEEPEST = 40
+DEEPEST = 20
 """Levels of MIME parts and enclosed messages; one forwarded message counts as two."""
 
 _HEADER_END = re.compile(rb"(?:\A|\r\n|\n|\r(?!\n))(?=\r\n|\n|\r)")

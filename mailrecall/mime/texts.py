@@ -61,7 +61,7 @@ def _codec(charset: str | None) -> str | None:
         return None
     try:
         found = codecs.lookup(charset.strip())
-        b"".decode(found.name)  # LookupError for what is no text encoding, such as zip
+        b"ab".decode(found.name, "replace")  # LookupError for what is no text encoding, such as zip
     except (LookupError, ValueError):
         return None
     name = _MEANT.get(found.name, found.name)

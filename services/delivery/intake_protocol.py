@@ -25,7 +25,7 @@ _STOPPING = b"421 4.3.2 This host is stopping; try again later\r\n"
 # RFC 5321 section 4.5.3.1.4 with the extensions served here; AUTH has an initial response (RFC 4954 section 4)
 _LONGEST_COMMAND = 1000
 _LINES_BETWEEN_RESETS = 1000
-_DECORATED = re.compile(r"(?P<code>(?P<class>[245])\d\d) (?!(?P=class)\.\d)")
+_WITHOUT_STATUS = re.compile(r"(?!220)(?P<code>(?P<class>[245])\d\d) (?!(?P=class)\.\d)")
 _STATUS = {
     "500": "5.5.2",
     "501": "5.5.4",
@@ -116,7 +116,7 @@ class IntakeProtocol(SMTP):
     async def push(self, status: str | bytes) -> None:
         """Send a reply, with the enhanced status code that was promised (RFC 2034) where aiosmtpd gives none."""
         if isinstance(status, str):
-            status = _DECORATED.sub(_with_status, status, count=1).encode()
+            status = _WITHOUT_STATUS.sub(_with_status, status, count=1).encode()
         await super().push(status)
 
     async def smtp_AUTH(self, arg: str) -> None:  # noqa: N802 - aiosmtpd's name for it
