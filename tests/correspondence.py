@@ -40,7 +40,9 @@ def send(
     now: datetime | None = None,
 ) -> int:
     """Accept a message; nothing is delivered yet."""
-    return dispatch.send(databases, author(sender), [addressee(who) for who in to], channel=channel, now=now)
+    return dispatch.send(
+        databases, author(sender), [addressee(who) for who in to], address=sender.address, channel=channel, now=now
+    )
 
 
 def ask(

@@ -57,6 +57,7 @@ def send(
     author: Author | None,
     recipients: Sequence[EnvelopeRecipient],
     *,
+    address: str = "author@example.org",
     subject: str = "Minutes",
     channel: Channel = Channel.WEBMAIL,
     now: datetime | None = None,
@@ -64,13 +65,13 @@ def send(
     """Accept a small message, as intake and webmail do; returns its id."""
     moment = now or clock.now()
     content = compose(
-        Composition(from_address="author@example.org", subject=subject, text="Good morning."),
+        Composition(from_address=address, subject=subject, text="Good morning."),
         now=moment,
         hostname="mail.example.org",
     )
     incoming = Incoming(
         author=author,
-        envelope_sender="author@example.org",
+        envelope_sender=address,
         channel=channel,
         content=content,
         summary=summarise(content),
