@@ -38,7 +38,6 @@ def create_app(process: Process[GatewaySettings]) -> Flask:
         MAX_FORM_PARTS=process.settings.max_recipients + 1000,
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.json.ensure_ascii = False  # type: ignore[attr-defined]
     app.url_map.converters["copy_id"] = CopyIdConverter
     app.url_map.converters["index"] = IndexConverter
     app.url_map.strict_slashes = False

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from flask import request
 from marshmallow import Schema, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from services.gateway.problems import Code, Problem, invalid
 
@@ -21,7 +22,7 @@ def json_body(schema: Schema, kind: Callable[..., T]) -> T:
     if request.mimetype != "application/json":
         raise Problem(Code.UNSUPPORTED_MEDIA_TYPE, "Send the body as application/json.")
     try:
-        document = json.loads(request.get_data(cache=False), parse_constant=_refuse_constant)
+        document = json.loads(_octets(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
         raise Problem(Code.BAD_JSON, "The body is not valid JSON.") from None
     if not isinstance(document, dict):
@@ -49,6 +50,14 @@ def load(schema: Schema, kind: Callable[..., T], document: Mapping[str, Any]) ->
         return kind(**schema.load(document))
     except ValidationError as error:
         raise invalid(error) from None
+
+
+def _octets() -> bytes:
+    body = request.get_data(cache=False)
+    # a chunked body has no length to be refused by beforehand: werkzeug cuts it off at the limit without a word
+    if request.content_length is None and len(body) >= (request.max_content_length or len(body) + 1):
+        raise RequestEntityTooLarge
+    return body
 
 
 def _refuse_constant(name: str) -> object:

@@ -25,6 +25,8 @@ threads = _settings.gateway_threads
 timeout = round(_settings.connect_timeout + _settings.statement_timeout) + 30
 graceful_timeout = 30
 keepalive = 5
+# it would lie in the user's home, where two gateways of one user take it from each other
+control_socket_disable = True
 # the application writes its own access log, which bears no addresses
 accesslog = None
 # a slow disk must not make a healthy worker look dead

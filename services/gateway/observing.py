@@ -57,3 +57,8 @@ def register(app: Flask, *, https: bool) -> None:
             milliseconds=round((monotonic() - g.began_at) * 1000, 1),
         )
         return response
+
+    @app.teardown_request
+    def forget(_: BaseException | None) -> None:
+        # the thread goes on to serve somebody else
+        structlog.contextvars.clear_contextvars()

@@ -207,7 +207,7 @@ def _of_database(error: Exception) -> Response:
     log.warning("database.unavailable", failure=type(error).__name__)
     return Problem(
         Code.UNAVAILABLE,
-        f"The database that this needs does not answer. Nothing was changed; try again in {_RETRY_SOON} seconds.",
+        f"The database that this needs does not answer; try again in {_RETRY_SOON} seconds.",
         headers={"Retry-After": str(_RETRY_SOON)},
     ).response()
 

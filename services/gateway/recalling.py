@@ -50,6 +50,11 @@ class Group:
     address: str
     tally: Tally
 
+    @property
+    def done(self) -> int:
+        """How many members have an outcome."""
+        return self.tally.total
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -59,6 +64,11 @@ class Progress:
     groups: Sequence[Group]
     report_copy_id: int | None
     """R18: the report mail, for whoever asked: it lies in that mailbox and no other."""
+
+    @property
+    def done(self) -> int:
+        """How many recipients have an outcome; never more than `recipients`, which is 0 before the plan."""
+        return min(self.recall.tally.total, self.recall.recipients)
 
     @property
     def direct(self) -> Tally:

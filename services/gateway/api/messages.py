@@ -49,7 +49,7 @@ class _Sent:
 def open_message(copy_id: int) -> Any:
     """R2: read a message. To look whether it is there (HEAD) is not a read."""
     if request.method == "HEAD":
-        return _LISTED.dump(mailbox.look(process().databases, account(), copy_id))
+        return _found(mailbox.look(process().databases, account(), copy_id))
     return _OPENED.dump(mailbox.open_message(process().databases, account(), copy_id, now=clock.now()))
 
 
@@ -57,8 +57,7 @@ def open_message(copy_id: int) -> Any:
 def download_source(copy_id: int) -> Any:
     """R2, R5: take the message as it came in, byte for byte."""
     if request.method == "HEAD":
-        mailbox.look(process().databases, account(), copy_id)
-        return _file(b"", "message/rfc822", f"{copy_id}.eml")
+        return _found(mailbox.look(process().databases, account(), copy_id))
     shown = mailbox.source(process().databases, account(), copy_id, now=clock.now())
     return _file(shown.content, "message/rfc822", f"{copy_id}.eml")
 
@@ -67,9 +66,10 @@ def download_source(copy_id: int) -> Any:
 def download_attachment(copy_id: int, index: int) -> Any:
     """R5: download an attachment."""
     if request.method == "HEAD":
-        if index >= mailbox.look(process().databases, account(), copy_id).entry.attachment_count:
+        listed = mailbox.look(process().databases, account(), copy_id)
+        if index >= listed.entry.attachment_count:
             raise not_found("attachment")
-        return Response()
+        return _found(listed)
     attachment, content = mailbox.attachment(process().databases, account(), copy_id, index, now=clock.now())
     return _file(content, attachment.content_type, attachment.filename)
 
@@ -120,8 +120,20 @@ def _sent(message_id: int, accepted_at: Any) -> Any:
     return sent, 202, {"Location": sent["link"]}
 
 
+def _found(_: mailbox.Listed) -> Response:
+    response = Response()
+    # what GET would send is not known without reading it
+    response.automatically_set_content_length = False
+    return response
+
+
 def _file(content: bytes, content_type: str, filename: str) -> Response:
     # always to be saved, never to be shown: what strangers mailed must not be rendered in this origin
-    return send_file(
+    response = send_file(
         io.BytesIO(content), content_type, as_attachment=True, download_name=filename, etag=False, conditional=False
     )
+    # as the sender declared it: Flask would add a charset of its own to text
+    response.content_type = content_type
+    # Flask's is weaker than the one that every response gets
+    del response.headers["Cache-Control"]
+    return response

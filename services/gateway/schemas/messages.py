@@ -29,7 +29,7 @@ class PageQuerySchema(Schema):
     """Which part of a folder is wanted."""
 
     limit = Number(least=1, most=MOST_LISTED, load_default=50)
-    cursor = Number(least=1, most=HIGHEST_ID, load_default=None)
+    cursor = Number(least=1, most=HIGHEST_ID, load_default=None, allow_none=False)
 
 
 class MarkSchema(Schema):
@@ -89,8 +89,8 @@ class OpenedSchema(ListedSchema):
 class ChangeSchema(Schema):
     """What is to be changed of a message; what is left out stays."""
 
-    unread = TrueFalse(load_default=None)
-    folder = FolderName(load_default=None)
+    unread = TrueFalse(load_default=None, allow_none=False)
+    folder = FolderName(load_default=None, allow_none=False)
 
     @validates_schema
     def something(self, data: dict[str, bool | Folder | None], **_: Any) -> None:

@@ -19,7 +19,7 @@ class GroupSchema(Schema):
     """A group that the sender named, with what became of its members' copies."""
 
     address = fields.String()
-    done = fields.Integer(attribute="tally.total")
+    done = fields.Integer()
     outcomes = Outcomes(attribute="tally")
 
 
@@ -37,7 +37,7 @@ class ProgressSchema(Schema):
     result = fields.Enum(Result, by_value=True, attribute="recall.result", allow_none=True)
     settled_at = fields.DateTime(format="iso", attribute="recall.settled_at", allow_none=True)
     recipients = fields.Integer(attribute="recall.recipients")
-    done = fields.Integer(attribute="recall.tally.total")
+    done = fields.Integer()
     outcomes = Outcomes(attribute="recall.tally")
     directly = Outcomes(attribute="direct")
     groups = fields.List(fields.Nested(GroupSchema))
