@@ -22,6 +22,9 @@ MEDIA_TYPE = "application/problem+json"
 TYPES_AT = "/api/v1/problems/"
 """Where each problem's own page is; a problem's `type` is a reference to it."""
 
+MOST_ERRORS = 100
+"""Fields that one problem names; who sends more than that wrong learns of the rest later."""
+
 _RETRY_SOON = 5
 """Seconds after which a database that did not answer may be asked again."""
 
@@ -143,7 +146,7 @@ class Problem(Exception):  # noqa: N818 - the name RFC 9457 gives it
             **self.extra,
         }
         if self.errors:
-            document["errors"] = [error.as_json() for error in self.errors]
+            document["errors"] = [error.as_json() for error in self.errors[:MOST_ERRORS]]
         response = Response(json.dumps(document), kind.status, mimetype=MEDIA_TYPE)
         response.headers.update(self.headers)
         return response

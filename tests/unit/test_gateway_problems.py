@@ -12,7 +12,7 @@ from mailrecall.domain.recalls import Refusal
 from mailrecall.postgres.databases import Databases
 from mailrecall.wiring import Process
 from services.gateway.app import create_app
-from services.gateway.problems import CATALOGUE, Code, FieldError, Problem, catalogue_entry, invalid
+from services.gateway.problems import CATALOGUE, MOST_ERRORS, Code, FieldError, Problem, catalogue_entry, invalid
 from services.gateway.recalling import _DETAILS
 from services.gateway.settings import GatewaySettings
 
@@ -60,6 +60,12 @@ def test_a_problem_has_the_form_of_the_rfc(app):
         "closed_at": "then",
         "errors": [{"pointer": "#/message_id", "detail": "is old", "code": "old"}],
     }
+
+
+def test_a_problem_does_not_grow_with_what_is_wrong(app):
+    errors = [FieldError(f"#/{number}", "Unknown field.") for number in range(10_000)]
+    with app.app_context():
+        assert len(Problem(Code.INVALID, "All wrong.", errors).response().get_json()["errors"]) == MOST_ERRORS
 
 
 def test_errors_point_at_fields_however_deep():
