@@ -162,8 +162,8 @@ def test_08_flower_shows_the_recall_and_no_address(stack, webmail):
     author = webmail(firm.people[0])
     sent = author.send([firm.people[1].address], cc=[], subject="Seen", text="Hello", attachment=PDF)
     recall = settled(author, author.recall(sent, "a trial")["id"])
-    query: dict[str, str | int] = {"draw": 1, "start": 0, "length": 1000, "search[value]": "", "order[0][column]": 7, "order[0][dir]": "desc"}
-    query |= {"columns[7][data]": "received"}
+    query: dict[str, str | int] = {"draw": 1, "start": 0, "length": 1000, "search[value]": ""}
+    query |= {"order[0][column]": 7, "order[0][dir]": "desc", "columns[7][data]": "received"}
 
     def tasks() -> str | None:
         shown = httpx.get(f"{stack.flower_url}/tasks/datatable", params=query, timeout=30).raise_for_status().text
