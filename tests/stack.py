@@ -20,6 +20,8 @@ SHARDS = 2
 IMPATIENT = {
     "MAILRECALL_OUTBOX_LEASE": "3",
     "MAILRECALL_RECONCILE_EVERY": "1",
+    # small enough for a test to send too much
+    "MAILRECALL_MAX_MESSAGE_SIZE": str(4 * 1024 * 1024),
 }
 
 
