@@ -61,6 +61,11 @@ def programs() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
+def database_url(database: str, *, port: int, password: str) -> str:
+    """Return the URL of a database for the services."""
+    return f"postgresql://{ROLE}:{password}@{HOST}:{port}/{database}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postgres:
     """One PostgreSQL server."""
@@ -72,10 +77,6 @@ class Postgres:
     superuser_password: str
     role_password: str
     user: User | None = None
-
-    def url(self, database: str) -> str:
-        """Return the URL of a database for the services."""
-        return f"postgresql://{ROLE}:{self.role_password}@{HOST}:{self.port}/{database}"
 
     @property
     def superuser_url(self) -> str:

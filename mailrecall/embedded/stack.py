@@ -58,15 +58,13 @@ def prepared(
             announce(f"Ended what an earlier start had left running: {', '.join(leftovers)}")
         ports.check()
         plan = Plan(folder=folder, ports=ports, shards=marker.shards, workers=workers)
-        database = _place_postgres(folder, marker, ports.postgres, announce)
         broker = Valkey(
             folder=folder.valkey, program=valkey.program(), port=ports.valkey, password=folder.secret("valkey_password")
         )
         broker.configure()
-        write_private(folder.secret_file("control_url"), database.url("control"))
-        write_private(folder.secret_file("shard_urls"), " ".join(map(database.url, _shard_names(plan))))
-        write_private(folder.secret_file("broker_url"), broker.url())
+        _write_urls(plan, broker)
         settings = load(Settings, full_environment(plan))
+        database = _place_postgres(folder, marker, ports.postgres, announce)
         if not database.data.exists():
             announce("Making a new PostgreSQL data folder …")
         database.initialise()
@@ -184,6 +182,16 @@ def _place_postgres(folder: DataFolder, marker: Marker, port: int, announce: Ann
         role_password=folder.secret("role_password"),
         user=user,
     )
+
+
+def _write_urls(plan: Plan, broker: Valkey) -> None:
+    def url(database: str) -> str:
+        password = plan.folder.secret("role_password")
+        return postgres.database_url(database, port=plan.ports.postgres, password=password)
+
+    write_private(plan.folder.secret_file("control_url"), url("control"))
+    write_private(plan.folder.secret_file("shard_urls"), " ".join(map(url, _shard_names(plan))))
+    write_private(plan.folder.secret_file("broker_url"), broker.url())
 
 
 def _shard_names(plan: Plan) -> list[str]:
