@@ -30,7 +30,7 @@ def inbox(stack):
 def stored(stack, subject) -> int:
     with stack.databases.control() as connection:
         (count,) = connection.execute("SELECT count(*) FROM message WHERE subject = %s", (subject,)).fetchone()
-    return count
+    return int(count)
 
 
 def test_what_is_accepted_arrives(way_in, firm, inbox):

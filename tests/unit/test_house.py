@@ -130,6 +130,7 @@ def test_a_rules_number_stands_in_the_mark_and_in_the_name():
     unlike = {
         test: f"name says {sorted(in_name)}, mark says {sorted(marked)}"
         for test, in_name, marked in each_test()
-        if not in_name <= marked or (marked and not in_name)
+        # a scenario walks many rules: it bears its own number in its name, and theirs in its mark
+        if not in_name <= marked or (marked and not in_name and not re.search(r"::test_\d\d_", test))
     }
     assert unlike == {}

@@ -23,7 +23,7 @@ def catalogue(code: str) -> Catalog:
 def extracted() -> Catalog:
     """What the code and the templates ask for, found as `pybabel extract` finds it."""
     with (REPORTS / "locale" / "babel.cfg").open(encoding="utf-8") as file:
-        methods, options = parse_mapping_cfg(file)  # type: ignore[no-untyped-call]
+        methods, options = parse_mapping_cfg(file)
     found = Catalog()
     for filename, line, message, _comments, context in extract_from_dir(REPORTS, methods, options):
         found.add(message, locations=[(filename, line)], context=context)
