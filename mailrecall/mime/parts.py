@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.policy import Compat32
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -18,8 +17,6 @@ _LONGEST_UNDIVIDED = 100_000
 _CONTENT_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,127}/[a-z0-9!#$&^_.+-]{1,127}")
 _NAMES = {"message/delivery-status": "delivery-status.txt", "text/rfc822-headers": "headers.txt"}
 _UNSAFE = re.compile(r'[/\\:*?"<>|]')
-# fields are written back as they were read, byte for byte
-_AS_IT_WAS = Compat32(linesep="\r\n", max_line_length=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,8 @@ def readable(content: bytes) -> Readable:
 def attachments(content: bytes) -> list[Attachment]:
     """List a message's attachments: every leaf but its text, enclosed messages, and text that bears a file name."""
     return [
-        _attachment(index, part, len(_octets(part))) for index, part in enumerate(_attached(reading.parse(content)))
+        _attachment(index, part, len(reading.body_octets(part)))
+        for index, part in enumerate(_attached(reading.parse(content)))
     ]
 
 
@@ -91,7 +89,7 @@ def attachment_content(content: bytes, index: int) -> tuple[Attachment, bytes]:
     """
     for position, part in enumerate(_attached(reading.parse(content))):
         if position == index:
-            octets = _octets(part)
+            octets = reading.body_octets(part)
             return _attachment(index, part, len(octets)), octets
     raise LookupError(f"The message has no attachment {index}.")
 
@@ -114,7 +112,7 @@ def bodies(message: reading.RawMessage, *, longest: int | None = None) -> tuple[
             found["text/plain"].append(texts.decode(reading.body_octets(part)[:_LONGEST_UNDIVIDED], None))
         elif _is_body(part):
             octets = reading.body_octets(part)
-            found[part.get_content_type()].append(texts.decode(octets[:longest], _charset(part)))
+            found[part.declared_type].append(texts.decode(octets[:longest], _charset(part)))
     text, html = (("\n".join(found[kind]) if found[kind] else None) for kind in _BODY_TYPES)
     return text, html
 
@@ -145,11 +143,7 @@ def _attached(message: reading.RawMessage) -> Iterator[reading.RawMessage]:
 
 
 def _is_body(part: reading.RawMessage) -> bool:
-    return (
-        part.get_content_type() in _BODY_TYPES
-        and _disposition(part) != "attachment"
-        and _declared_filename(part) is None
-    )
+    return part.declared_type in _BODY_TYPES and _disposition(part) != "attachment" and _declared_filename(part) is None
 
 
 def _disposition(part: reading.RawMessage) -> str | None:
@@ -166,17 +160,8 @@ def _charset(part: reading.RawMessage) -> str | None:
         return None
 
 
-def _octets(part: reading.RawMessage) -> bytes:
-    if not part.is_multipart():
-        return reading.body_octets(part)
-    try:
-        return b"".join(child.as_bytes(policy=_AS_IT_WAS) for child in _children(part))
-    except Exception:  # noqa: BLE001 - an enclosed message that cannot be written again has no content to offer
-        return b""
-
-
 def _attachment(index: int, part: reading.RawMessage, size: int) -> Attachment:
-    content_type = part.get_content_type()
+    content_type = part.declared_type
     if not _CONTENT_TYPE.fullmatch(content_type):
         content_type = "application/octet-stream"
     name = safe_filename(_declared_filename(part) or "") or _made_up_name(index, part, content_type)
@@ -194,8 +179,7 @@ def _declared_filename(part: reading.RawMessage) -> str | None:
 
 def _made_up_name(index: int, part: reading.RawMessage, content_type: str) -> str:
     if content_type == "message/rfc822":
-        children = _children(part)
-        subject = reading.fields(children[0], "Subject") if children else None
+        subject = reading.fields(reading.parse(reading.header_section(reading.body_octets(part))), "Subject")
         return (safe_filename(subject or "") or f"message-{index + 1}") + ".eml"
     if content_type in _NAMES:
         return _NAMES[content_type]

@@ -9,7 +9,7 @@ from email.errors import MessageError
 from email.message import Message
 from email.parser import BytesFeedParser
 from email.policy import Compat32
-from typing import Any, TypeAlias
+from typing import Any
 
 from mailrecall.mime import texts
 
@@ -17,16 +17,30 @@ MOST_LINES = 1_000_000
 """Lines of a message that is taken apart. (50 MiB of base64 are about 700,000.)"""
 MOST_HEADER_OCTETS = 1024 * 1024
 """Octets of a header section that is read to its end."""
-MOST_HEADER_LINES = 20_000
-"""Lines of a header section that is read to its end."""
 MOST_PARTS = 10_000
 """MIME parts of a message that is taken apart."""
 DEEPEST = 20
-"""Levels of MIME parts and enclosed messages; one forwarded message counts as two."""
+"""Levels of MIME parts in each other. What is in an enclosed message counts when that is read in its turn."""
 
 _HEADER_END = re.compile(rb"(?:\A|\r\n|\n|\r(?!\n))(?=\r\n|\n|\r)")
 
-RawMessage: TypeAlias = "Message[str, str]"
+
+class RawMessage(Message):
+    """A message or one of its parts.
+
+    The parser is told that an enclosed message (message/rfc822 and its kin) is a leaf: it is handed out byte for byte,
+    and what is in it is read when somebody opens it.
+    """
+
+    @property
+    def declared_type(self) -> str:
+        """The content type as its sender gave it, in lower case; text/plain where there is none."""
+        return super().get_content_type()
+
+    def get_content_type(self) -> str:
+        """Return the content type by which the parser decides how to go on."""
+        declared = super().get_content_type()
+        return f"enclosed-{declared}" if declared.startswith("message/") else declared
 
 
 class _TooComplexError(MessageError):
@@ -49,7 +63,7 @@ class _Parser(BytesFeedParser):
     _msgstack: list[RawMessage]
 
     def __init__(self) -> None:
-        super().__init__(policy=_READING)
+        super().__init__(RawMessage, policy=_READING)
         self._parts = 0
 
     def _new_message(self) -> None:
@@ -58,14 +72,20 @@ class _Parser(BytesFeedParser):
             raise _TooComplexError
         super()._new_message()  # type: ignore[misc]  # typeshed leaves it out
 
+    def read(self, content: bytes) -> RawMessage:
+        """Take a whole message apart; raises when it is beyond the limits, or beyond the package."""
+        self.feed(content)
+        root = self.close()
+        if not isinstance(root, RawMessage):
+            raise TypeError("the parser makes what it is told to make")
+        return root
+
 
 def parse(content: bytes) -> RawMessage:
     """Take a message apart; never fails. Beyond the limits the tree is a single part."""
     if _within_limits(content):
-        parser = _Parser()
         try:
-            parser.feed(content)
-            return parser.close()
+            return _Parser().read(content)
         # the package promises never to raise, and does; no mail may be lost over that, nor over our own limits
         except Exception:  # noqa: BLE001
             return _single_part(content)
@@ -73,30 +93,24 @@ def parse(content: bytes) -> RawMessage:
 
 
 def header_section(content: bytes) -> bytes:
-    """Return the header section up to and without the empty line that ends it, cut off at the limits."""
+    """Return the header section up to and without the empty line that ends it, cut off at the limit."""
     end = _HEADER_END.search(content, 0, MOST_HEADER_OCTETS)
-    section = content[: end.end()] if end else content[:MOST_HEADER_OCTETS]
-    lines = section.splitlines(keepends=True)
-    return b"".join(lines[:MOST_HEADER_LINES])
+    return content[: end.end()] if end else content[:MOST_HEADER_OCTETS]
 
 
 def _within_limits(content: bytes) -> bool:
     lines = content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
     if lines > MOST_LINES:
         return False
-    if len(content) <= MOST_HEADER_OCTETS and lines <= MOST_HEADER_LINES:
-        return True
-    return _HEADER_END.search(content, 0, MOST_HEADER_OCTETS) is not None
+    return len(content) <= MOST_HEADER_OCTETS or _HEADER_END.search(content, 0, MOST_HEADER_OCTETS) is not None
 
 
 def _single_part(content: bytes) -> RawMessage:
     section = header_section(content)
-    parser = _Parser()
     try:
-        parser.feed(section + b"\r\n\r\n")
-        message = parser.close()
+        message = _Parser().read(section + b"\r\n\r\n")
     except Exception:  # noqa: BLE001 - as above: then not even its header fields can be read
-        message = Message(policy=_READING)
+        message = RawMessage(policy=_READING)
     message.set_payload(content[len(section) :].lstrip(b"\r\n").decode("ascii", "surrogateescape"))
     return message
 
