@@ -50,7 +50,9 @@ class Settings(BaseModel):
     outbox_lease: float = Field(
         20.0, ge=0.5, description="Seconds after which published work that nobody finished is published again; doubles."
     )
-    outbox_attempts: int = Field(12, ge=1, description="Publications after which work is put aside for an operator.")
+    outbox_failures: int = Field(
+        12, ge=1, description="Failures, outages aside, after which work is put aside for an operator."
+    )
     reconcile_every: float = Field(5.0, ge=0.5, description="Seconds between two runs of the reconciler.")
     recall_deadline: float = Field(
         3600.0, ge=1, description="Seconds that a shard has to answer a recall before its copies count as unreachable."

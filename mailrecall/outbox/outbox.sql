@@ -27,13 +27,16 @@ UPDATE outbox SET published_at = NULL, due_at = %(now)s
    AND NOT dead
 
 -- name: fail
+-- An outage is nobody's fault: the work is tried again at a steady pace until the server is back. Anything else may be the
+-- work's own, so the pause doubles, and in the end the work waits for an operator.
 UPDATE outbox
-   SET failure = %(failure)s, published_at = NULL, due_at = %(retry_at)s, dead = attempts >= %(attempts)s
+   SET failure = %(failure)s, published_at = NULL, attempts = 0,
+       failures = failures + CASE WHEN %(outage)s THEN 0 ELSE 1 END,
+       dead = NOT %(outage)s AND failures + 1 >= %(most)s,
+       due_at = %(now)s + CASE WHEN %(outage)s THEN %(steady)s
+                               ELSE least(%(first)s * (1 << least(failures, 20)), %(longest)s) END
  WHERE id = %(work_id)s
 RETURNING dead
-
--- name: attempts
-SELECT attempts FROM outbox WHERE id = %(work_id)s
 
 -- name: backlog
 SELECT count(*) FILTER (WHERE NOT dead), count(*) FILTER (WHERE dead), min(due_at) FILTER (WHERE NOT dead) FROM outbox

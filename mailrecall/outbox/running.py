@@ -1,5 +1,6 @@
 """How every task runs: once its work is found open, with its failure recorded where the reconciler can see it."""
 
+import traceback
 from collections.abc import Callable
 
 import psycopg
@@ -35,25 +36,50 @@ def register(app: Celery, process: Process[Settings], task: Task, use_case: UseC
                 return
         try:
             use_case(process, work_id=work_id, now=clock.now(), **ids)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is recorded and raised
             _record_failure(process, task, work_id, error, ids)
-            raise
+            # Celery logs and shows what a task raises: neither the error's text nor its cause may be in it
+            raise WorkFailedError(_described(error)) from None
+
+
+class WorkFailedError(Exception):
+    """A task failed; the message is the kind of error and no more."""
+
+
+OUTAGES = (psycopg.OperationalError, OSError)
+"""A database, the broker or another host did not answer."""
+
+
+def _described(error: Exception) -> str:
+    # the text of a database error can quote a row, and a row can hold an address (R23): kind and SQLSTATE have to do
+    sqlstate = getattr(error, "sqlstate", None)
+    return f"{type(error).__name__} {sqlstate}" if sqlstate else type(error).__name__
 
 
 def _record_failure(
     process: Process[Settings], task: Task, work_id: int, error: Exception, ids: dict[str, int]
 ) -> None:
-    # the class alone: the text of a database error can quote a row, and a row can hold an address (R23)
-    failure = type(error).__name__
+    failure = _described(error)
+    where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-4:]]
+    facts = {"task": task.value, "work_id": work_id, "failure": failure, "where": where, **ids}
     try:
         with process.databases.control() as connection:
-            dead = outbox.fail(connection, work_id, failure, attempts=process.settings.outbox_attempts, now=clock.now())
+            dead = outbox.fail(
+                connection,
+                work_id,
+                failure,
+                outage=isinstance(error, OUTAGES),
+                most=process.settings.outbox_failures,
+                now=clock.now(),
+            )
     except psycopg.Error:
         # the lease runs out instead, and the reconciler publishes the work again
-        log.warning("work.failure_not_recorded", task=task.value, work_id=work_id, failure=failure, **ids)
+        log.warning("work.failure_not_recorded", **facts)
         return
-    event = log.error if dead else log.warning
-    event("work.put_aside" if dead else "work.failed", task=task.value, work_id=work_id, failure=failure, **ids)
+    if dead:
+        log.error("work.put_aside", **facts)
+    else:
+        log.warning("work.failed", **facts)
 
 
 def close_with_worker(process: Process[Settings]) -> None:

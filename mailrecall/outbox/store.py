@@ -13,6 +13,7 @@ from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "outbox.sql")
 
+_OUTAGE_RETRY = timedelta(seconds=5)
 _FIRST_RETRY = timedelta(seconds=1)
 _LONGEST_RETRY = timedelta(minutes=5)
 
@@ -55,24 +56,30 @@ def finish(connection: Connection[Any], work_id: int) -> None:
     connection.execute(_SQL["finish"], {"work_id": work_id})
 
 
-def fail(connection: Connection[Any], work_id: int, failure: str, *, attempts: int, now: datetime) -> bool:
-    """Record a failed attempt; the work is published again after a pause that doubles from one second to five minutes.
+def fail(connection: Connection[Any], work_id: int, failure: str, *, outage: bool, most: int, now: datetime) -> bool:
+    """Record a failed attempt; the work is published again after a pause.
 
     Args:
         connection: to the control database.
         work_id: the outbox row.
         failure: what went wrong, without content or addresses.
-        attempts: after how many publications the work is put aside.
+        outage: whether a server did not answer: then the pause is steady, and the failure does not count.
+        most: after how many failures the work is put aside; until then the pause doubles from a second to five minutes.
         now: the present moment.
 
     Returns:
         whether the work was put aside for an operator.
     """
-    row = connection.execute(_SQL["attempts"], {"work_id": work_id}).fetchone()
-    if row is None:
-        return False
-    pause = min(_FIRST_RETRY * 2 ** min(max(row[0] - 1, 0), 20), _LONGEST_RETRY)
-    parameters = {"work_id": work_id, "failure": failure, "retry_at": now + pause, "attempts": attempts}
+    parameters = {
+        "work_id": work_id,
+        "failure": failure,
+        "outage": outage,
+        "most": most,
+        "now": now,
+        "steady": _OUTAGE_RETRY,
+        "first": _FIRST_RETRY,
+        "longest": _LONGEST_RETRY,
+    }
     dead = connection.execute(_SQL["fail"], parameters).fetchone()
     return bool(dead and dead[0])
 

@@ -1,5 +1,6 @@
 """A stack of its own for faults: small batches, so that a recall lasts long enough to be hit."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -20,3 +21,4 @@ def scene() -> Iterator[Scene]:
             yield Scene(session, databases)
         finally:
             databases.close()
+    shutil.rmtree(folder.path)

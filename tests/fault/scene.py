@@ -5,6 +5,9 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
 
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.copies import Fact
@@ -17,6 +20,8 @@ from mailrecall.recalls import views
 from mailrecall.recalls.requests import Requested
 from mailrecall.recalls.views import RecallView
 from tests import company, correspondence
+
+T = TypeVar("T")
 
 PEOPLE = 4_000
 READ = 400
@@ -87,7 +92,7 @@ class Scene:
 
         assert poll(begun, timeout=60, pause=0.005), "the recall did not begin"
         blow()
-        struck = self.view(recall_id)
+        struck = self.patiently(lambda: self.view(recall_id))
         assert struck.state is State.RUNNING, "the recall was over before the blow fell"
 
     def view(self, recall_id: int) -> RecallView:
@@ -97,11 +102,25 @@ class Scene:
         assert view is not None
         return view
 
+    def patiently(self, look: Callable[[], T]) -> T:
+        """Look at a database that may be away for a while."""
+        seen: list[T] = []
+
+        def sees() -> bool:
+            try:
+                seen.append(look())
+            except psycopg.OperationalError:
+                return False
+            return True
+
+        assert poll(sees, timeout=60, pause=0.5), "the database did not come back"
+        return seen[0]
+
     def await_settlement(self, recall_id: int) -> RecallView:
         """Wait until a recall is settled and reported."""
 
         def reported() -> bool:
-            view = self.view(recall_id)
+            view = self.patiently(lambda: self.view(recall_id))
             return view.state is State.SETTLED and view.report_message_id is not None
 
         assert poll(reported, timeout=120), f"the recall was not settled in time: {self.view(recall_id)}"

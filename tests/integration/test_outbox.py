@@ -100,7 +100,7 @@ def test_failed_work_waits_longer_each_time_and_is_put_aside_at_last(control):
     put_aside = False
     while not put_aside:
         (publication,) = outbox.take_due(control, now=moment, limit=10)
-        put_aside = outbox.fail(control, publication.work_id, "OSError", attempts=5, now=moment)
+        put_aside = outbox.fail(control, publication.work_id, "ValueError", outage=False, most=5, now=moment)
         due = outbox.next_due(control)
         if due is not None:
             pauses.append((due - moment).total_seconds())
@@ -110,6 +110,17 @@ def test_failed_work_waits_longer_each_time_and_is_put_aside_at_last(control):
     assert outbox.backlog(control).dead == 1
     assert not outbox.is_open(control, publication.work_id)
     assert outbox.take_due(control, now=moment + timedelta(days=1), limit=10) == []
+
+
+def test_an_outage_never_puts_work_aside(control):
+    moment = clock.now()
+    outbox.add(control, [work.expand(2)], due_at=moment)
+    for _ in range(50):
+        (publication,) = outbox.take_due(control, now=moment, limit=10)
+        assert not outbox.fail(control, publication.work_id, "OperationalError", outage=True, most=3, now=moment)
+        moment += timedelta(seconds=5)
+
+    assert outbox.backlog(control).dead == 0
 
 
 def test_two_relays_never_take_the_same_work(databases, control):

@@ -7,7 +7,8 @@ CREATE TABLE outbox (
     args         jsonb NOT NULL,                    -- ids and numbers only, never an address (R23)
     due_at       timestamptz NOT NULL,
     published_at timestamptz,                       -- null: the relay takes it once it is due
-    attempts     int NOT NULL DEFAULT 0,            -- how often it was published
+    attempts     int NOT NULL DEFAULT 0,            -- how often it was published since it last failed
+    failures     int NOT NULL DEFAULT 0,            -- how often it failed, outages of a server aside
     failure      text,                              -- the class of the last error, for operators
     dead         boolean NOT NULL DEFAULT false     -- failed too often: waits for an operator
 );
