@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 PREFIX = "MAILRECALL_"
 
@@ -60,6 +60,14 @@ class Settings(BaseModel):
     smarthost: str = Field(
         "", description="host:port that external mail is handed to; empty: external mail is refused."
     )
+    tls_certificate: str = Field(
+        "", description="PEM file of the certificate, with its chain, that clients are shown; empty: no encryption."
+    )
+    tls_key: str = Field(
+        "",
+        validate_default=True,
+        description="PEM file of the certificate's key, without a passphrase; set both or neither.",
+    )
     max_message_size: int = Field(50 * 1024 * 1024, ge=1024, description="Octets that one message may have.")
     max_recipients: int = Field(10_000, ge=1, le=30_000, description="Addresses that one envelope may name.")
 
@@ -95,6 +103,13 @@ class Settings(BaseModel):
         _host, colon, port = value.rpartition(":")
         if value and not (colon and port.isdecimal() and 0 < int(port) < 65536):  # noqa: PLR2004 - the highest port
             raise ValueError("must be host:port")
+        return value
+
+    @field_validator("tls_key")
+    @classmethod
+    def _both_or_neither(cls, value: str, info: ValidationInfo) -> str:
+        if bool(value) != bool(info.data.get("tls_certificate")):
+            raise ValueError(f"set {PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY both, or neither")
         return value
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -127,6 +128,12 @@ class Client:
         """Send a command and read its reply."""
         self.send(command.encode() + b"\r\n")
         return self.reply()
+
+    def encrypt(self, context: ssl.SSLContext) -> None:
+        """Go on encrypted, once the server has said that it is ready."""
+        self._file.close()
+        self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+        self._file = self.socket.makefile("rb")
 
     def silent(self, seconds: float = 0.1) -> bool:
         """Tell whether the server has nothing to say for a while."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import psycopg
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from mailrecall.embedded import records, state
 from mailrecall.embedded.folder import DataFolder
@@ -99,7 +99,7 @@ def status(data: Path) -> None:
         table.add_row(name, str(record.pid) if record else "", str(record.starts) if record else "", what)
     console = Console()
     console.print(table)
-    console.print(_addresses(running.ports))
+    console.print(_addresses(running.ports, settings))
     console.print(_backlog(settings))
     if down or not running.ready:
         console.print(f"Down: {', '.join(down)}" if down else "Still starting.")
@@ -116,7 +116,7 @@ def _chosen_ports(named: dict[str, int | None], *, free: bool) -> Ports:
 
 def _print_addresses(ready: "Stack") -> None:
     console = Console()
-    console.print(_addresses(ready.plan.ports))
+    console.print(_addresses(ready.plan.ports, ready.settings))
     console.print(f"Data and logs: {ready.folder.path}")
     console.print("Everything is up. Ctrl-C stops it.")
 
@@ -136,14 +136,15 @@ def _show_example(ready: "Stack") -> None:
     _print_addresses(ready)
 
 
-def _addresses(ports: Ports) -> Table:
-    table = Table("what", "where")
+def _addresses(ports: Ports, settings: Settings) -> Table:
+    table = Table(Column("what", no_wrap=True), Column("where", overflow="fold"))
     urls = {
         "gateway": f"http://localhost:{ports.gateway}",
         "flower": f"http://localhost:{ports.flower}",
     }
     for name in Ports.names():
         table.add_row(TITLES[name], urls.get(name, f"{HOST}:{getattr(ports, name)}"))
+    table.add_row("TLS certificate", settings.tls_certificate)
     return table
 
 

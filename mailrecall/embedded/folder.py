@@ -65,6 +65,11 @@ class DataFolder:
         return self.path / "valkey"
 
     @property
+    def tls(self) -> Path:
+        """The stack's own certificate and its key."""
+        return self.path / "tls"
+
+    @property
     def beat_schedule(self) -> Path:
         """Where Celery's beat notes what it started when."""
         return self.path / "run" / "beat-schedule"

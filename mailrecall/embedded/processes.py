@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from mailrecall.embedded.certificate import Pair
 from mailrecall.embedded.commands import Command
 from mailrecall.embedded.folder import DataFolder
 from mailrecall.embedded.ports import HOST, Ports
@@ -25,10 +26,17 @@ class Plan:
     shards: int
     workers: int = 2
     """Tasks that the delivery worker and the recall worker each do at once."""
+    certificate: Pair | None = None
+    """The stack's own; None where the user has named one."""
 
     def environment(self) -> dict[str, str]:
         """Return what the services find in their environment; secrets are in files that only this user can read."""
+        own_tls = self.certificate and {
+            "MAILRECALL_TLS_CERTIFICATE": str(self.certificate.certificate),
+            "MAILRECALL_TLS_KEY": str(self.certificate.key),
+        }
         return {
+            **(own_tls or {}),
             "MAILRECALL_CONTROL_URL_FILE": str(self.folder.secret_file("control_url")),
             "MAILRECALL_SHARD_URLS_FILE": str(self.folder.secret_file("shard_urls")),
             "MAILRECALL_BROKER_URL_FILE": str(self.folder.secret_file("broker_url")),

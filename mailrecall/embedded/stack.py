@@ -1,6 +1,7 @@
 """The whole stack in one folder: prepared, started in order, kept running, ended in the opposite order."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -8,7 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mailrecall import clock
 from mailrecall.embedded import placement, postgres, readiness, records, state, unprivileged, valkey
+from mailrecall.embedded.certificate import Pair, is_named, self_signed
 from mailrecall.embedded.errors import EmbeddedError
 from mailrecall.embedded.folder import DataFolder, Marker, write_private
 from mailrecall.embedded.ports import Ports
@@ -57,7 +60,9 @@ def prepared(
         if leftovers := records.end_leftovers(folder):
             announce(f"Ended what an earlier start had left running: {', '.join(leftovers)}")
         ports.check()
-        plan = Plan(folder=folder, ports=ports, shards=marker.shards, workers=workers)
+        plan = Plan(
+            folder=folder, ports=ports, shards=marker.shards, workers=workers, certificate=_own_certificate(folder)
+        )
         broker = Valkey(
             folder=folder.valkey, program=valkey.program(), port=ports.valkey, password=folder.secret("valkey_password")
         )
@@ -182,6 +187,13 @@ def _place_postgres(folder: DataFolder, marker: Marker, port: int, announce: Ann
         role_password=folder.secret("role_password"),
         user=user,
     )
+
+
+def _own_certificate(folder: DataFolder) -> Pair | None:
+    if is_named(os.environ):
+        return None
+    hostname = os.environ.get("MAILRECALL_HOSTNAME", "localhost")
+    return self_signed(folder.tls, hostname, now=clock.now())
 
 
 def _write_urls(plan: Plan, broker: Valkey) -> None:

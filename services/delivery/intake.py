@@ -3,10 +3,11 @@
 import asyncio
 import logging
 import signal
+import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from mailrecall import logs
+from mailrecall import logs, tls
 from mailrecall.settings import SettingsError
 from mailrecall.wiring import Process, bootstrap
 from services.delivery.intake_desk import Desk
@@ -18,8 +19,12 @@ from services.delivery.intake_submission import SubmissionHandler, SubmissionPro
 log = logs.get(__name__)
 
 
-async def serve(process: Process[IntakeSettings]) -> None:
+async def serve(process: Process[IntakeSettings], tls_context: ssl.SSLContext | None) -> None:
     """Serve both protocols until SIGTERM or SIGINT; then let what is on its way in arrive.
+
+    Args:
+        process: settings and databases.
+        tls_context: what submission encrypts with after STARTTLS; None: it offers none.
 
     Raises:
         OSError: an address or port cannot be had.
@@ -36,7 +41,7 @@ async def serve(process: Process[IntakeSettings]) -> None:
     clients = Connections(settings.max_connections), Connections(settings.max_connections)
 
     def submission_protocol() -> IntakeProtocol:
-        return SubmissionProtocol(submission, settings, clients[0])
+        return SubmissionProtocol(submission, settings, clients[0], tls_context)
 
     def lmtp_protocol() -> IntakeProtocol:
         return LmtpProtocol(lmtp, settings, clients[1])
@@ -63,13 +68,14 @@ def main() -> int:
     """Run intake until it is told to stop."""
     try:
         process = bootstrap(IntakeSettings, "intake")
+        tls_context = tls.server_context(process.settings)
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     # aiosmtpd logs every command with the addresses in it (R23)
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)
     try:
-        asyncio.run(serve(process))
+        asyncio.run(serve(process, tls_context))
     except OSError as error:
         sys.stderr.write(f"Intake cannot listen: {error}. Set MAILRECALL_SMTP_BIND and MAILRECALL_LMTP_BIND.\n")
         return 1

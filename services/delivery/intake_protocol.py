@@ -124,6 +124,14 @@ class IntakeProtocol(SMTP):
         mechanism, space, rest = (arg or "").partition(" ")
         await super().smtp_AUTH(mechanism.upper() + space + rest)
 
+    @syntax("STARTTLS", when="tls_context")
+    async def smtp_STARTTLS(self, arg: str) -> None:  # noqa: N802 - aiosmtpd's name for it
+        """Start encrypting, once; what came with the command in the clear is thrown away (RFC 3207 section 4.2)."""
+        if self._tls_protocol is not None:
+            await self.push("503 5.5.1 This connection is encrypted already")
+            return
+        await super().smtp_STARTTLS(arg)
+
     @syntax("MAIL FROM: <address>", extended=" [SP <mail-parameters>]")
     async def smtp_MAIL(self, arg: str | None) -> None:  # noqa: N802 - aiosmtpd's name for it
         """Refuse a message that announces itself as too large; AUTH= says nothing to this host (RFC 4954 section 5)."""

@@ -1,11 +1,10 @@
 """What intake is told by its environment, beyond what every process is told."""
 
-from typing import Literal
-
 from pydantic import Field, field_validator
 
 from mailrecall.domain.addresses import Address, AddressError
 from mailrecall.settings import Settings
+from services.delivery.plain_login import MEANING, PlainLogin
 
 
 class IntakeSettings(Settings):
@@ -15,11 +14,7 @@ class IntakeSettings(Settings):
     lmtp_bind: str = Field(
         "127.0.0.1:2424", description="host:port that LMTP listens on. Whoever reaches it is trusted as a mail server."
     )
-    plain_login: Literal["loopback", "always", "never"] = Field(
-        "loopback",
-        description="From where a password may come over a connection that is not encrypted: from this machine only "
-        "(loopback), from anywhere (always: something in front encrypts), or from nowhere (never).",
-    )
+    plain_login: PlainLogin = Field("loopback", description=MEANING)
     postmaster: str = Field(
         "", description="Who gets mail to <postmaster> without a domain; empty: postmaster@ the hostname or its domain."
     )

@@ -1,7 +1,7 @@
 """SMTP submission (RFC 6409): mail from the people who have accounts here, after they signed in."""
 
 import asyncio
-import ipaddress
+import ssl
 from typing import Any
 
 import psycopg
@@ -11,6 +11,7 @@ from mailrecall import logs
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.recalls import Channel
 from mailrecall.mime import trace
+from services.delivery import plain_login
 from services.delivery.intake_desk import Desk
 from services.delivery.intake_handlers import Handler, IntakeEnvelope, in_thread, unavailable
 from services.delivery.intake_protocol import Connections, IntakeProtocol
@@ -60,23 +61,29 @@ class SubmissionProtocol(IntakeProtocol):
     AuthLoginUsernameChallenge = "Username:"
     AuthLoginPasswordChallenge = "Password:"
 
-    def __init__(self, handler: SubmissionHandler, settings: IntakeSettings, connections: Connections) -> None:
+    def __init__(
+        self,
+        handler: SubmissionHandler,
+        settings: IntakeSettings,
+        connections: Connections,
+        tls_context: ssl.SSLContext | None,
+    ) -> None:
         self._plain_login = settings.plain_login
         self._handler = handler
         super().__init__(
             handler,
             settings,
             connections,
+            tls_context=tls_context,
             auth_required=True,
             authenticator=_as_given,
             command_call_limit={"AUTH": _ATTEMPTS_TO_SIGN_IN, "*": _UNLIMITED},
         )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Decide whether a password may come over this connection."""
+        """Decide whether a password may come over this connection as it is; after STARTTLS it always may."""
         peer = transport.get_extra_info("peername")
-        allowed = self._plain_login == "always" or (self._plain_login == "loopback" and _is_loopback(peer))
-        self._auth_require_tls = not allowed
+        self._auth_require_tls = not plain_login.allowed(self._plain_login, peer[0] if peer else None)
         super().connection_made(transport)
 
     def _create_envelope(self) -> IntakeEnvelope:
@@ -101,13 +108,3 @@ class SubmissionProtocol(IntakeProtocol):
 
 def _as_given(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, credentials: Any) -> AuthResult:
     return AuthResult(success=True, auth_data=credentials)
-
-
-def _is_loopback(peer: Any) -> bool:
-    try:
-        address = ipaddress.ip_address(str(peer[0]).partition("%")[0])
-    except (ValueError, TypeError, IndexError):
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback

@@ -127,6 +127,7 @@ def test_a_stack_starts_stops_and_starts_again_with_its_data(any_home: Home) -> 
         status = home.run("status")
         assert status.returncode == 0, status.stdout
         assert "Outbox: 0 waiting" in status.stdout
+        assert "certificate.pem" in status.stdout.replace("\n", "").replace("│", "").replace(" ", "")
         second = home.run("up", "--free-ports")
         assert second.returncode == 2
         assert "in use by another `mailrecall up`" in second.stderr
