@@ -9,6 +9,7 @@ from psycopg import Connection
 
 from mailrecall.domain.copies import Flag, Folder, author_copy_id
 from mailrecall.domain.outcomes import Outcome
+from mailrecall.mailstore.changes import Change, Kind, announce, announce_own
 from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "deposit.sql", {"EXTERNAL": str(Outcome.EXTERNAL.value)})
@@ -59,14 +60,16 @@ def deposit(
     """
     keys = {"message_id": message_id, "batch": batch}
     recipients = {"folder": Folder.INBOX, "flags": 0, "mailbox_ids": list(mailbox_ids), "via": list(via)}
+    if mailbox_ids:
+        announce(connection, Change(message_id, mailbox_ids[0], mailbox_ids[-1], Kind.DEPOSITED))
     if connection.execute(_SQL["claim"], keys).rowcount:
-        _store(connection, message_id, message_id, listed, content)
+        store(connection, message_id, message_id, listed, content)
         connection.execute(_SQL["insert_copies"], {**keys, **recipients})
         return True
     first = connection.execute(_SQL["recalled_by"], keys).fetchone()
     if first is not None and first[0] is not None:
         # the content is stored all the same: what was recalled can be restored (R26)
-        _store(connection, message_id, message_id, listed, content)
+        store(connection, message_id, message_id, listed, content)
         connection.execute(_SQL["insert_copies_left_alone"], {**keys, **recipients, "recall_id": first[0]})
     return False
 
@@ -76,21 +79,31 @@ def file_author_copy(
 ) -> None:
     """Put the author's own copy into their Sent folder (R15); a second time changes nothing."""
     copy_id = author_copy_id(message_id)
-    _store(connection, copy_id, message_id, listed, content)
+    store(connection, copy_id, message_id, listed, content)
     connection.execute(
         _SQL["insert_author_copy"],
         {"copy_id": copy_id, "mailbox_id": mailbox_id, "folder": Folder.SENT, "flags": Flag.SEEN},
     )
+    announce_own(connection, mailbox_id, copy_id)
 
 
 def store_notice(connection: Connection[Any], notice_id: int, listed: ListedMessage, content: bytes) -> None:
     """Store the notice that takes withdrawn copies' place (R17); a second time changes nothing."""
-    _store(connection, notice_id, notice_id, listed, content)
+    store(connection, notice_id, notice_id, listed, content)
 
 
-def _store(
+def store(
     connection: Connection[Any], message_id: int, body_id: int, listed: ListedMessage, content: bytes | None
 ) -> None:
+    """Store what is kept once per message and shard; a second time changes nothing.
+
+    Args:
+        connection: to the shard.
+        message_id: the id that copies name.
+        body_id: the id of its content, which several messages can share.
+        listed: what mailboxes list.
+        content: the bytes; None when the shard has them.
+    """
     if content is not None:
         connection.execute(_SQL["store_body"], {"body_id": body_id, "content": content})
     connection.execute(_SQL["store_message"], {"message_id": message_id, "body_id": body_id, **asdict(listed)})

@@ -15,12 +15,13 @@ from psycopg import Connection
 from psycopg.rows import TupleRow
 
 from mailrecall.domain.copies import Fact, Flag, Folder
+from mailrecall.mailstore import changes, duplicates
 from mailrecall.postgres import queries
 
 _SQL = queries.load(
     __package__,
     "reading.sql",
-    {"deleted": str(Fact.DELETED.value), "seen": str(Flag.SEEN.value), "trash": str(Folder.TRASH.value)},
+    {"deleted": str(Fact.DELETED.value), "seen": str(Flag.SEEN.value)},
 )
 
 HIGHEST_ID = 2**63 - 1
@@ -149,13 +150,13 @@ def mark_read(connection: Connection[Any], mailbox_id: int, copy_id: int, *, now
 def mark_unread(connection: Connection[Any], mailbox_id: int, copy_id: int) -> bool:
     """Show a copy as unread again; by R2 it stays read. False when there is no such copy."""
     updated = connection.execute(_SQL["clear_flags"], {**_copy(mailbox_id, copy_id), "flags": Flag.SEEN})
-    return bool(updated.rowcount) or find(connection, mailbox_id, copy_id) is not None
+    return _announced(connection, mailbox_id, copy_id, updated.rowcount)
 
 
 def move(connection: Connection[Any], mailbox_id: int, copy_id: int, folder: Folder) -> bool:
     """Put a copy into another folder; False when there is no such copy."""
     updated = connection.execute(_SQL["move"], {**_copy(mailbox_id, copy_id), "folder": folder})
-    return bool(updated.rowcount) or find(connection, mailbox_id, copy_id) is not None
+    return _announced(connection, mailbox_id, copy_id, updated.rowcount)
 
 
 def delete(
@@ -173,10 +174,15 @@ def delete(
     Returns:
         what was done; None when there is no such copy.
     """
-    copy = _copy(mailbox_id, copy_id)
-    if connection.execute(_SQL["delete_for_good"], {**copy, "permanent": permanent, "now": now}).rowcount:
+    row = connection.execute(_SQL["lock"], _copy(mailbox_id, copy_id)).fetchone()
+    if row is None:
+        return None
+    if permanent or row[0] == Folder.TRASH:
+        duplicates.delete_for_good(connection, mailbox_id, [copy_id], now=now)
+        changes.announce_own(connection, mailbox_id, copy_id)
         return Removal.FOR_GOOD
-    return Removal.TRASHED if connection.execute(_SQL["move"], {**copy, "folder": Folder.TRASH}).rowcount else None
+    move(connection, mailbox_id, copy_id, Folder.TRASH)
+    return Removal.TRASHED
 
 
 def _show(connection: Connection[Any], mailbox_id: int, copy_id: int, facts: Fact, *, now: datetime) -> Shown | None:
@@ -192,10 +198,19 @@ def _record(
     connection: Connection[Any], mailbox_id: int, copy_id: int, facts: Fact, flags: Flag, *, now: datetime
 ) -> bool:
     parameters = {**_copy(mailbox_id, copy_id), "facts": facts, "flags": flags, "now": now}
+    duplicates.record_on_origins(connection, mailbox_id, [copy_id], facts, now=now)
     if connection.execute(_SQL["record"], parameters).rowcount:
+        if flags:  # a fact alone shows nowhere
+            changes.announce_own(connection, mailbox_id, copy_id)
         return True
     row = connection.execute(_SQL["is_recorded"], parameters).fetchone()
     return bool(row and row[0])
+
+
+def _announced(connection: Connection[Any], mailbox_id: int, copy_id: int, changed: int) -> bool:
+    if changed:
+        changes.announce_own(connection, mailbox_id, copy_id)
+    return bool(changed) or find(connection, mailbox_id, copy_id) is not None
 
 
 def _copy(mailbox_id: int, copy_id: int) -> dict[str, object]:

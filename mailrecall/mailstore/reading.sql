@@ -48,13 +48,13 @@ UPDATE copy
    AND flags & %(flags)s <> 0
 
 -- name: move
+-- In another folder it is another message to an IMAP client: the next session that looks gives it a UID there.
 UPDATE copy
-   SET folder = %(folder)s
+   SET folder = %(folder)s, uid = NULL
  WHERE mailbox_id = %(mailbox_id)s AND message_id = %(copy_id)s AND facts & {deleted} = 0
    AND folder <> %(folder)s
 
--- name: delete_for_good
-UPDATE copy
-   SET facts = facts | {deleted}, touched_at = coalesce(touched_at, %(now)s)
+-- name: lock
+SELECT folder FROM copy
  WHERE mailbox_id = %(mailbox_id)s AND message_id = %(copy_id)s AND facts & {deleted} = 0
-   AND (folder = {trash} OR %(permanent)s)
+   FOR UPDATE

@@ -14,6 +14,8 @@ from psycopg import Connection
 
 from mailrecall import logs
 from mailrecall.domain.outcomes import BLOCKING_FACTS, Outcome, outcome_case_sql
+from mailrecall.mailstore import duplicates
+from mailrecall.mailstore.changes import Change, Kind, announce
 from mailrecall.mailstore.deposit import ListedMessage, store_notice
 from mailrecall.postgres import queries
 
@@ -88,6 +90,8 @@ def withdraw(connection: Connection[Any], batch: Batch, recipients: Recipients, 
         _record(connection, keys, mailbox_ids, via, Outcome.RECALLED)
         return _sum_up(connection, keys)
     _withdraw_range(connection, keys, batch.first, batch.last)
+    duplicates.withdraw_with_origins(connection, batch.recall_id, batch.batch, batch.message_id)
+    announce(connection, Change(batch.message_id, batch.first, batch.last, Kind.WITHDRAWN))
     _account_for_all(connection, batch, keys, recipients)
     if batch.notice is not None:
         _leave_notices(connection, batch.notice, keys)

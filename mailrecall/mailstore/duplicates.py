@@ -1,0 +1,71 @@
+"""Copies that their owner made of copies (IMAP COPY), so that R2 to R9 hold for all of them together.
+
+A duplicate has a message id of its own. What is known of it is known of its origin too, and while one of them lives the
+origin's row stands for a living copy. Rows are locked in the order of their ids, origins first: as a withdrawal does.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+from mailrecall.domain.copies import Fact
+from mailrecall.domain.outcomes import Outcome
+from mailrecall.postgres import queries
+
+_SQL = queries.load(
+    __package__,
+    "duplicates.sql",
+    {"deleted": str(Fact.DELETED.value), "RECALLED": str(Outcome.RECALLED.value)},
+)
+
+
+def record_on_origins(
+    connection: Connection[Any], mailbox_id: int, copy_ids: Sequence[int], facts: Fact, *, now: datetime
+) -> None:
+    """Add facts to the origins of those copies that are duplicates; called before the copies' own rows are locked."""
+    connection.execute(
+        _SQL["record_on_origins"],
+        {"mailbox_id": mailbox_id, "copy_ids": list(copy_ids), "facts": facts, "now": now},
+    )
+
+
+def delete_for_good(connection: Connection[Any], mailbox_id: int, copy_ids: Sequence[int], *, now: datetime) -> int:
+    """Delete copies for good, in the caller's shard transaction.
+
+    A duplicate's row goes. An origin with a living duplicate takes that one's place. Any other copy stays as a record.
+
+    Returns:
+        how many copies were there to be deleted.
+    """
+    parameters = {"mailbox_id": mailbox_id, "copy_ids": sorted(copy_ids), "now": now}
+    found = connection.execute(_SQL["lock"], parameters).fetchall()
+    living = [copy_id for (copy_id,) in found]
+    if not living:
+        return 0
+    parameters["copy_ids"] = living
+    gone = {copy_id for (copy_id,) in connection.execute(_SQL["drop_duplicates"], parameters)}
+    left = [copy_id for copy_id in living if copy_id not in gone]
+    marked = [copy_id for copy_id in left if not _take_place_of_duplicate(connection, mailbox_id, copy_id)]
+    connection.execute(_SQL["mark_deleted"], {**parameters, "copy_ids": marked})
+    return len(living)
+
+
+def withdraw_with_origins(connection: Connection[Any], recall_id: int, batch: int, message_id: int) -> None:
+    """Delete the duplicates of the copies that a batch withdrew, in the same transaction."""
+    keys = {"recall_id": recall_id, "batch": batch, "message_id": message_id}
+    if connection.execute(_SQL["has_duplicates"], keys).fetchone() is not None:
+        connection.execute(_SQL["withdraw"], keys)
+
+
+def _take_place_of_duplicate(connection: Connection[Any], mailbox_id: int, origin_id: int) -> bool:
+    keys = {"mailbox_id": mailbox_id, "origin_id": origin_id}
+    heir = connection.execute(_SQL["living_duplicate"], keys).fetchone()
+    if heir is None:
+        return False
+    heir_id, folder, flags, uid = heir
+    # the heir's row goes first: both would bear the same UID
+    connection.execute(_SQL["drop_duplicates"], {**keys, "copy_ids": [heir_id]})
+    connection.execute(_SQL["take_place"], {**keys, "folder": folder, "flags": flags, "uid": uid})
+    return True

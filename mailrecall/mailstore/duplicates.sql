@@ -1,0 +1,63 @@
+-- name: record_on_origins
+-- Ordinary copies have no row in `duplicate`, and this finds nothing.
+WITH origin AS MATERIALIZED (
+    SELECT message_id FROM copy
+     WHERE mailbox_id = %(mailbox_id)s
+       AND message_id IN (SELECT origin_id FROM duplicate
+                           WHERE mailbox_id = %(mailbox_id)s AND message_id = ANY (%(copy_ids)s::bigint[]))
+       AND facts & %(facts)s <> %(facts)s
+     ORDER BY message_id
+       FOR UPDATE
+)
+UPDATE copy c
+   SET facts = facts | %(facts)s, touched_at = coalesce(touched_at, %(now)s)
+  FROM origin
+ WHERE c.mailbox_id = %(mailbox_id)s AND c.message_id = origin.message_id
+
+-- name: lock
+SELECT message_id FROM copy
+ WHERE mailbox_id = %(mailbox_id)s AND message_id = ANY (%(copy_ids)s::bigint[]) AND facts & {deleted} = 0
+ ORDER BY message_id
+   FOR UPDATE
+
+-- name: drop_duplicates
+WITH dropped AS (
+    DELETE FROM duplicate
+     WHERE mailbox_id = %(mailbox_id)s AND message_id = ANY (%(copy_ids)s::bigint[])
+    RETURNING message_id
+)
+DELETE FROM copy c USING dropped d
+ WHERE c.mailbox_id = %(mailbox_id)s AND c.message_id = d.message_id
+RETURNING c.message_id
+
+-- name: mark_deleted
+UPDATE copy
+   SET facts = facts | {deleted}, touched_at = coalesce(touched_at, %(now)s)
+ WHERE mailbox_id = %(mailbox_id)s AND message_id = ANY (%(copy_ids)s::bigint[]) AND facts & {deleted} = 0
+
+-- name: living_duplicate
+SELECT c.message_id, c.folder, c.flags, c.uid
+  FROM duplicate d JOIN copy c ON c.mailbox_id = d.mailbox_id AND c.message_id = d.message_id
+ WHERE d.mailbox_id = %(mailbox_id)s AND d.origin_id = %(origin_id)s AND c.facts & {deleted} = 0
+ ORDER BY c.message_id
+ LIMIT 1
+   FOR UPDATE OF c
+
+-- name: take_place
+UPDATE copy
+   SET folder = %(folder)s, flags = %(flags)s, uid = %(uid)s
+ WHERE mailbox_id = %(mailbox_id)s AND message_id = %(origin_id)s
+
+-- name: has_duplicates
+SELECT FROM duplicate WHERE origin_id = %(message_id)s LIMIT 1
+
+-- name: withdraw
+-- What is withdrawn is what the ledger says was: the rows of `outcome` are this transaction's.
+WITH withdrawn AS (
+    DELETE FROM duplicate d USING outcome o
+     WHERE d.origin_id = %(message_id)s AND o.mailbox_id = d.mailbox_id
+       AND o.recall_id = %(recall_id)s AND o.batch = %(batch)s AND o.outcome = {RECALLED} AND o.folder IS NOT NULL
+    RETURNING d.mailbox_id, d.message_id
+)
+DELETE FROM copy c USING withdrawn w
+ WHERE c.mailbox_id = w.mailbox_id AND c.message_id = w.message_id
