@@ -10,7 +10,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from mailrecall.embedded.ports import HOST, free_ports
 
 
-@dataclass(slots=True)
+@dataclass
 class Smarthost:
     """Everything that was handed out, in the order it came."""
 

@@ -30,7 +30,7 @@ from tests.correspondence import author
 CONTENT = b"Return-Path: <x@example.org>\r\nFrom: me@example.org\r\nSubject: Out\r\n\r\n.dots\r\n..more\r\nlast\r\n"
 
 
-@dataclass(slots=True)
+@dataclass
 class Outside:
     """A mail server that refuses whom it is told to, and remembers what it took."""
 

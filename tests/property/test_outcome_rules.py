@@ -29,7 +29,7 @@ def test_r2_r4_r5_r7_r9_the_shards_sql_decides_as_the_domain_does(databases: Dat
 
 
 @pytest.mark.rule(9)
-@given(facts=st.integers(0, sum(Fact)), more=st.sampled_from(Fact))
+@given(facts=st.integers(0, sum(Fact)), more=st.sampled_from(list(Fact)))
 def test_r9_a_further_fact_never_makes_a_copy_recallable_again(facts: int, more: Fact):
     before, after = decide(Fact(facts)), decide(Fact(facts) | more)
     assert after is not Outcome.RECALLED
