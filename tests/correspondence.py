@@ -11,7 +11,9 @@ from mailrecall.directory.lookup import Account, policy_of
 from mailrecall.domain.copies import Fact
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import Channel, Refused, Requester
-from mailrecall.messages.acceptance import Author, EnvelopeRecipient
+from mailrecall.messages import acceptance
+from mailrecall.messages.acceptance import Author, EnvelopeRecipient, Incoming
+from mailrecall.mime.summary import summarise
 from mailrecall.postgres.databases import Databases
 from mailrecall.recalls import requests
 from mailrecall.recalls.requests import Requested
@@ -43,6 +45,20 @@ def send(
     return dispatch.send(
         databases, author(sender), [addressee(who) for who in to], address=sender.address, channel=channel, now=now
     )
+
+
+def accept(databases: Databases, content: bytes, *to: Account, envelope_sender: str) -> int:
+    """Accept a message from outside, as it is."""
+    incoming = Incoming(
+        author=None,
+        envelope_sender=envelope_sender,
+        channel=Channel.LMTP,
+        content=content,
+        summary=summarise(content),
+        recipients=[addressee(who) for who in to],
+    )
+    with databases.control() as connection:
+        return acceptance.accept(connection, incoming, now=clock.now())
 
 
 def ask(

@@ -15,6 +15,7 @@ from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 from services.delivery.depositing import deposit_batch, file_author_copy
 from services.delivery.expansion import expand_message
+from services.delivery.forwarding import forward_message
 from services.recall.planning import plan_recall
 from services.recall.settling import settle_recall
 from services.recall.withdrawing import withdraw_batch
@@ -23,6 +24,7 @@ USE_CASES: dict[str, Callable[..., None]] = {
     Task.EXPAND: expand_message,
     Task.DEPOSIT: deposit_batch,
     Task.FILE_AUTHOR_COPY: file_author_copy,
+    Task.FORWARD: forward_message,
     Task.PLAN: plan_recall,
     Task.WITHDRAW: withdraw_batch,
     Task.SETTLE: settle_recall,

@@ -32,6 +32,9 @@ class Client:
     def post(self, path: str, **arguments: Any) -> TestResponse:
         return self.ask("POST", path, **arguments)
 
+    def put(self, path: str, **arguments: Any) -> TestResponse:
+        return self.ask("PUT", path, **arguments)
+
     def patch(self, path: str, **arguments: Any) -> TestResponse:
         return self.ask("PATCH", path, **arguments)
 

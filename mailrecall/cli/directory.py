@@ -13,8 +13,9 @@ import click
 from psycopg import Connection
 
 from mailrecall import clock
-from mailrecall.directory import accounts, groups, loading, lookup, organisations, passwords
+from mailrecall.directory import accounts, forwarding, groups, loading, lookup, organisations, passwords
 from mailrecall.directory.accounts import NewAccount, parse_address
+from mailrecall.directory.forwarding import Rule
 from mailrecall.directory.lookup import Account, Language
 from mailrecall.domain.addresses import Address
 from mailrecall.domain.policy import DAY, HOUR, Policy
@@ -193,6 +194,26 @@ def add_alias(databases: Databases, address: str, alias: str) -> None:
     click.echo("Added.")
 
 
+@account_commands.command("forward")
+@click.argument("address")
+@click.argument("target", required=False)
+@click.option("--keep-copy/--no-copy", default=True, help="Whether the account's own mailbox shows the mail too.")
+@click.option("--stop", is_flag=True, help="Forward no more.")
+@click.pass_obj
+def forward(databases: Databases, *, address: str, target: str | None, keep_copy: bool, stop: bool) -> None:
+    """Pass an account's mail on to TARGET; without one, show where it goes."""
+    if stop and target:
+        raise click.UsageError("Give a TARGET to forward to, or --stop, not both.")
+    with databases.control() as connection:
+        account = accounts.open_account(connection, parse_address(address))
+        if stop:
+            forwarding.remove_rule(connection, account.id)
+        rule = forwarding.rule_of(connection, account.id)
+        if target:
+            rule = forwarding.set_rule(connection, account, parse_address(target), keep_copy=keep_copy)
+    click.echo(f"{account.address} {_forwarding(rule)}.")
+
+
 @directory.group("group")
 def group_commands() -> None:
     """Groups."""
@@ -278,6 +299,12 @@ def _new_password(*, from_stdin: bool) -> str:
         return sys.stdin.readline().rstrip("\r\n")
     password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
     return password
+
+
+def _forwarding(rule: Rule | None) -> str:
+    if rule is None:
+        return "forwards no mail"
+    return f"forwards to {rule.target} and {'keeps a copy' if rule.keep_copy else 'keeps none'}"
 
 
 def _print_account(connection: Connection[Any], account: Account) -> None:

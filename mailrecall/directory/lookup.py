@@ -73,6 +73,11 @@ def account_by_address(connection: Connection[Any], address: Address) -> Account
     return Account(*row) if row else None
 
 
+def addresses_of(connection: Connection[Any], account_ids: Sequence[int]) -> dict[int, str]:
+    """Return the own addresses of accounts, by their ids."""
+    return dict(connection.execute(SQL["addresses_of"], {"account_ids": list(account_ids)}).fetchall())
+
+
 def resolve(connection: Connection[Any], addresses: Sequence[Address]) -> dict[Address, Resolution]:
     """Tell what each address stands for, with one query for all of them."""
     asked = list(dict.fromkeys(addresses))

@@ -11,6 +11,9 @@ WITH hit AS (
 )
 SELECT {account_columns} FROM {account_tables} WHERE a.id = (SELECT account_id FROM hit)
 
+-- name: addresses_of
+SELECT account_id, address FROM address WHERE account_id = ANY (%(account_ids)s) AND NOT is_alias
+
 -- name: account_by_token
 SELECT {account_columns} FROM {account_tables}
  WHERE a.id = (SELECT account_id FROM token WHERE digest = %(digest)s AND expires_at > %(now)s)

@@ -19,6 +19,8 @@ class Channel(StrEnum):
     LMTP = "lmtp"
     SYSTEM = "system"
     """Written by Mail Recall itself: reports, bounces, notices."""
+    FORWARDED = "forwarded"
+    """Passed on by an account's forwarding rule (R4): a message of its own, which nobody here sent."""
 
 
 class Refusal(StrEnum):

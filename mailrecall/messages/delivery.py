@@ -9,6 +9,8 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from mailrecall.mailstore.deposit import ListedMessage
+from mailrecall.messages.counting import deliveries_done
+from mailrecall.messages.forwards import plan_forwards
 from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "messages.sql")
@@ -22,6 +24,7 @@ class DeliveryBatch:
     mailbox_ids: Sequence[int]
     via: Sequence[int]
     deposited: bool
+    envelope_sender: str
     listed: ListedMessage
 
 
@@ -45,6 +48,7 @@ def batch_to_deposit(connection: Connection[Any], message_id: int, batch: int) -
         mailbox_ids=row.pop("mailbox_ids"),
         via=row.pop("via"),
         deposited=row.pop("deposited"),
+        envelope_sender=row.pop("envelope_sender"),
         listed=ListedMessage(**row),
     )
 
@@ -64,9 +68,20 @@ def content(connection: Connection[Any], message_id: int) -> bytes | None:
     return bytes(row[0]) if row else None
 
 
-def record_deposit(connection: Connection[Any], message_id: int, batch: int, *, now: datetime) -> None:
-    """Record a batch as deposited; a second time changes nothing."""
+def record_deposit(
+    connection: Connection[Any], message_id: int, batch: int, *, forwards: Sequence[tuple[int, str]] = (), now: datetime
+) -> None:
+    """Record a batch as deposited; a second time changes nothing.
+
+    Args:
+        connection: to the control database.
+        message_id: the message.
+        batch: the delivery batch's number.
+        forwards: R4: the accounts whose copies their rules pass on, and where to; accepted from here on, once.
+        now: the present moment.
+    """
     if connection.execute(_SQL["batch_deposited"], {"message_id": message_id, "batch": batch, "now": now}).rowcount:
+        plan_forwards(connection, message_id, forwards, now=now)
         deliveries_done(connection, message_id, done=1, now=now)
 
 
@@ -80,8 +95,3 @@ def record_relay(connection: Connection[Any], message_id: int, *, now: datetime)
     """Record that every external recipient was dealt with; a second time changes nothing."""
     if connection.execute(_SQL["relayed"], {"message_id": message_id, "now": now}).rowcount:
         deliveries_done(connection, message_id, done=1, now=now)
-
-
-def deliveries_done(connection: Connection[Any], message_id: int, *, done: int, now: datetime) -> None:
-    """Count deliveries as done; with the last one the control database lets the content go."""
-    connection.execute(_SQL["deliveries_done"], {"message_id": message_id, "done": done, "now": now})

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from mailrecall.messages.delivery import deliveries_done
+from mailrecall.messages.counting import deliveries_done
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
 from mailrecall.postgres import queries

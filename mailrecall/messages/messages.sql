@@ -75,7 +75,7 @@ SELECT e.address FROM envelope_recipient e LEFT JOIN account a ON a.id = e.accou
 UPDATE message SET expanded_at = %(now)s, deliveries_left = deliveries_left + %(deliveries)s WHERE id = %(message_id)s
 
 -- name: batch_to_deposit
-SELECT d.shard, d.mailbox_ids, d.via, d.deposited_at IS NOT NULL AS deposited,
+SELECT d.shard, d.mailbox_ids, d.via, d.deposited_at IS NOT NULL AS deposited, m.envelope_sender,
        m.accepted_at, m.size, m.from_header, m.to_header, m.subject, m.preview, m.attachments
   FROM delivery_batch d JOIN message m ON m.id = d.message_id
  WHERE d.message_id = %(message_id)s AND d.batch = %(batch)s
@@ -97,14 +97,3 @@ UPDATE message SET author_filed_at = %(now)s WHERE id = %(message_id)s AND autho
 
 -- name: relayed
 UPDATE message SET relayed_at = %(now)s WHERE id = %(message_id)s AND relayed_at IS NULL
-
--- name: deliveries_done
--- The row lock makes exactly one delivery the last; the shards then hold the content, and the spool lets it go.
-WITH counted AS (
-    UPDATE message SET deliveries_left = deliveries_left - %(done)s,
-                       delivered_at = CASE WHEN deliveries_left <= %(done)s THEN %(now)s::timestamptz END
-     WHERE id = %(message_id)s
-    RETURNING id, deliveries_left
-)
-DELETE FROM message_content WHERE message_id IN (SELECT id FROM counted WHERE deliveries_left <= 0)
-

@@ -13,6 +13,8 @@ _FIELDS = {
     name: re.compile(rb"^" + name + rb"[ \t]*:", re.IGNORECASE | re.MULTILINE)
     for name in (b"Received", b"Date", b"Message-ID")
 }
+_DELIVERED_TO = re.compile(rb"^Delivered-To[ \t]*:[ \t]*<?([^\s<>]+)>?[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+_RETURN_PATH = b"Return-Path: <"
 
 
 class Protocol(StrEnum):
@@ -64,3 +66,22 @@ def missing_fields(content: bytes, *, now: datetime, hostname: str) -> bytes:
 def hops(content: bytes) -> int:
     """Count the hosts a message says it came through: a mail loop shows as ever more of them."""
     return len(_FIELDS[b"Received"].findall(reading.header_section(content)))
+
+
+def delivered_to(content: bytes) -> set[str]:
+    """Return the accounts that say they passed the message on before, in lower case."""
+    found = _DELIVERED_TO.findall(reading.header_section(content))
+    return {address.decode("utf-8", "replace").lower() for address in found}
+
+
+def forwarded(content: bytes, *, by: str, hostname: str, identifier: str, now: datetime) -> bytes:
+    """Return a message as an account passes it on: with the account's mark, by which it knows the message again."""
+    if any(character in by for character in "\r\n<>"):
+        raise ValueError("An account's address is a single word.")
+    mark = f"Delivered-To: {by}\r\nReceived: by {hostname} id {identifier};\r\n\t{format_datetime(now)}\r\n"
+    return mark.encode() + without_return_path(content)
+
+
+def without_return_path(content: bytes) -> bytes:
+    """Return a message without the field of a final delivery here, which goes no further (RFC 5321 section 4.4)."""
+    return content.partition(b"\r\n")[2] if content.startswith(_RETURN_PATH) else content

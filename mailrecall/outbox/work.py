@@ -12,6 +12,7 @@ class Task(StrEnum):
     DEPOSIT = "delivery.deposit"
     FILE_AUTHOR_COPY = "delivery.file_author_copy"
     RELAY = "delivery.relay"
+    FORWARD = "delivery.forward"
     PLAN = "recall.plan"
     WITHDRAW = "recall.withdraw"
     SETTLE = "recall.settle"
@@ -65,6 +66,11 @@ def file_author_copy(message_id: int, shard: int) -> Work:
 def relay(message_id: int) -> Work:
     """Hand a message to the smarthost for its external recipients."""
     return Work(Task.RELAY, Queue.DELIVERY, {"message_id": message_id})
+
+
+def forward(message_id: int, account_id: int) -> Work:
+    """Pass a message on, as an account's forwarding rule wants it."""
+    return Work(Task.FORWARD, Queue.DELIVERY, {"message_id": message_id, "account_id": account_id})
 
 
 def plan(recall_id: int) -> Work:

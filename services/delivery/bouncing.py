@@ -40,13 +40,49 @@ def bounce_for(
     if row is None or not row[0] or not failures:
         return None
     sender, arrived_at, beginning = row
+    bounce_id = bounce_to(
+        connection,
+        sender,
+        failures,
+        beginning=bytes(beginning or b""),
+        arrived_at=arrived_at,
+        now=now,
+        hostname=hostname,
+    )
+    log.info("bounce.decided", message_id=message_id, bounce_id=bounce_id, failures=len(failures))
+    return bounce_id
+
+
+def bounce_to(
+    connection: Connection[Any],
+    sender: str,
+    failures: Mapping[str, str],
+    *,
+    beginning: bytes,
+    arrived_at: datetime,
+    now: datetime,
+    hostname: str,
+) -> int | None:
+    """Accept a bounce to an address.
+
+    Args:
+        connection: to the control database.
+        sender: who is told.
+        failures: for each address what was said of it.
+        beginning: of the message that failed: its header fields are returned.
+        arrived_at: when that message came in.
+        now: the present moment.
+        hostname: the host that reports.
+
+    Returns:
+        the bounce's message id; None when there is nobody to tell.
+    """
     found = _reachable(connection, sender)
     if found is None:
-        log.info("bounce.nobody_to_tell", message_id=message_id, failures=len(failures))
         return None
     recipient, language = found
     undelivered = Undelivered(
-        sender=sender, content=bytes(beginning or b""), failures=failures, arrived_at=arrived_at, language=language
+        sender=sender, content=beginning, failures=failures, arrived_at=arrived_at, language=language
     )
     content = bounce(undelivered, now=now, hostname=hostname)
     incoming = Incoming(
@@ -57,9 +93,7 @@ def bounce_for(
         summary=summarise(content),
         recipients=[recipient],
     )
-    bounce_id = accept(connection, incoming, now=now)
-    log.info("bounce.accepted", message_id=message_id, bounce_id=bounce_id, failures=len(failures))
-    return bounce_id
+    return accept(connection, incoming, now=now)
 
 
 def _reachable(connection: Connection[Any], sender: str) -> tuple[EnvelopeRecipient, Literal["en", "zh"]] | None:

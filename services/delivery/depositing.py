@@ -4,10 +4,12 @@ from datetime import datetime
 
 from mailrecall import logs
 from mailrecall.mailstore import deposit as mailstore
+from mailrecall.mailstore import forwarding
 from mailrecall.messages import delivery
 from mailrecall.outbox import store as outbox
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
+from services.delivery.forwarding import forwards_due
 
 log = logs.get(__name__)
 
@@ -20,15 +22,21 @@ def deposit_batch(
         todo = delivery.batch_to_deposit(connection, message_id, batch)
         if todo is None:
             raise LookupError(f"Message {message_id} has no delivery batch {batch}.")
+        forwards = [] if todo.deposited else forwards_due(connection, message_id, todo)
+    forwarded: list[tuple[int, str]] = []
     if not todo.deposited:
         content = _content_for(process, shard, message_id)
         with process.databases.shard(shard) as connection:
             deposited = mailstore.deposit(
                 connection, message_id, batch, todo.listed, content, mailbox_ids=todo.mailbox_ids, via=todo.via
             )
+            forwarding.mark(connection, message_id, batch, forwards, now=now)
+            # an earlier run may have marked copies and died before the control database knew of them
+            if forwards or not deposited:
+                forwarded = forwarding.marked(connection, message_id, batch)
         log.info("delivery.deposited", message_id=message_id, batch=batch, shard=shard, deposited=deposited)
     with process.databases.control() as connection:
-        delivery.record_deposit(connection, message_id, batch, now=now)
+        delivery.record_deposit(connection, message_id, batch, forwards=forwarded, now=now)
         outbox.finish(connection, work_id)
 
 

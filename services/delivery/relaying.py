@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from mailrecall import logs
-from mailrecall.mime import reading
+from mailrecall.mime import reading, trace
 from mailrecall.postgres import queries
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
@@ -186,12 +186,10 @@ class _Handover:
 def _for_the_wire(content: bytes) -> bytes:
     """Return the bytes as another host may see them.
 
-    A Return-Path is for final delivery only (RFC 5321 section 4.4). Bare CR and LF must not be sent (section 2.3.8): a
-    host that takes them for line ends could be made to see two messages where there is one.
+    Bare CR and LF must not be sent (RFC 5321 section 2.3.8): a host that takes them for line ends could be made to see
+    two messages where there is one.
     """
-    if content.startswith(b"Return-Path: <"):
-        content = content.partition(b"\r\n")[2]
-    return _BARE_LINE_END.sub(b"\r\n", content)
+    return _BARE_LINE_END.sub(b"\r\n", trace.without_return_path(content))
 
 
 def _one_line(code: int, said: bytes) -> str:

@@ -11,6 +11,7 @@ from mailrecall.settings import Settings
 from mailrecall.wiring import Process, bootstrap
 from services.delivery.depositing import deposit_batch, file_author_copy
 from services.delivery.expansion import expand_message
+from services.delivery.forwarding import forward_message
 from services.delivery.relaying import relay
 
 
@@ -28,4 +29,5 @@ register(app, process, Task.EXPAND, expand_message)
 register(app, process, Task.DEPOSIT, deposit_batch)
 register(app, process, Task.FILE_AUTHOR_COPY, file_author_copy)
 register(app, process, Task.RELAY, relay_message)
+register(app, process, Task.FORWARD, forward_message)
 close_with_worker(process)

@@ -106,6 +106,10 @@ class MailAddress(Value[Address]):
             raise ValidationError("That mail address has characters that cannot be sent.") from None
         return address
 
+    def write(self, value: Address | str) -> str:
+        """Return the address as text."""
+        return str(value)
+
 
 class Base64(Value[bytes]):
     """Octets in base64 (RFC 4648 section 4); line breaks in it are taken."""
@@ -130,6 +134,10 @@ class TrueFalse(Value[bool]):
         if isinstance(value, str) and value in ("true", "false"):
             return value == "true"
         raise ValidationError("Must be true or false.")
+
+    def write(self, value: bool) -> bool:
+        """Return which of the two."""
+        return value
 
 
 class Number(Value[int]):

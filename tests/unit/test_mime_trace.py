@@ -120,3 +120,21 @@ def test_any_message_can_bounce(content: bytes):
     assert octets.isascii()
     assert max(map(len, octets.split(b"\r\n"))) <= 998
     assert parsed(octets).get_payload(2).get_content_type() == "text/rfc822-headers"
+
+
+def test_a_forward_knows_itself_again():
+    content = b"Return-Path: <a@example.org>\r\nReceived: by x\r\nSubject: S\r\n\r\nDelivered-To: not@a.field\r\n"
+    once = trace.forwarded(content, by="ada@example.org", hostname="mx.example.org", identifier="1", now=NOW)
+    twice = trace.forwarded(once, by="grüße@example.org", hostname="mx.example.org", identifier="2", now=NOW)
+    assert trace.delivered_to(content) == set()
+    assert trace.delivered_to(once) == {"ada@example.org"}
+    assert trace.delivered_to(twice) == {"ada@example.org", "grüße@example.org"}
+    assert (trace.hops(once), trace.hops(twice)) == (2, 3)
+    assert once.endswith(content.partition(b"\r\n")[2])
+    assert b"Return-Path" not in once
+    assert trace.delivered_to(b"delivered-to: <ADA@example.org> \nX: y\n\n") == {"ada@example.org"}
+
+
+def test_a_forward_takes_no_address_that_would_end_its_line():
+    with pytest.raises(ValueError, match="single word"):
+        trace.forwarded(b"", by="a@b.example\r\nX: y", hostname="h", identifier="1", now=NOW)

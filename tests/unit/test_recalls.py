@@ -235,6 +235,6 @@ def test_r1_r13_a_recall_succeeded_only_if_every_local_copy_went(counts: dict[Ou
 
 
 def test_names_that_the_database_checks():
-    assert [channel.value for channel in Channel] == ["webmail", "submission", "lmtp", "system"]
+    assert [channel.value for channel in Channel] == ["webmail", "submission", "lmtp", "system", "forwarded"]
     assert [state.value for state in State] == ["accepted", "running", "settled"]
     assert [result.value for result in Result] == ["succeeded", "partial", "failed"]

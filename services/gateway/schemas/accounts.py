@@ -2,6 +2,8 @@
 
 from marshmallow import Schema, fields
 
+from services.gateway.fields import MailAddress, TrueFalse
+
 
 class AccountSchema(Schema):
     """Who is signed in."""
@@ -11,6 +13,13 @@ class AccountSchema(Schema):
     name = fields.String(attribute="display_name")
     language = fields.String()
     administrator = fields.Boolean()
+
+
+class ForwardingSchema(Schema):
+    """R4: where an account's mail goes on to."""
+
+    target = MailAddress(required=True, data_key="address")
+    keep_copy = TrueFalse(load_default=True, allow_none=False)
 
 
 class TokenSchema(Schema):
