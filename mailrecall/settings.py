@@ -42,7 +42,8 @@ class Settings(BaseModel):
 
     statement_timeout: float = Field(60.0, gt=0, description="Seconds after which PostgreSQL ends a statement.")
     connect_timeout: float = Field(5.0, ge=1, description="Seconds to wait for a database connection.")
-    pool_size: int = Field(4, ge=1, le=200, description="Connections that one process keeps to one database at most.")
+    # two at the least: whoever relays holds a lock on one connection while it works on another
+    pool_size: int = Field(4, ge=2, le=200, description="Connections that one process keeps to one database at most.")
 
     batch_size: int = Field(
         5000, ge=1, le=100_000, description="Recipients that one deposit or withdrawal task handles."

@@ -28,14 +28,15 @@ UPDATE outbox SET published_at = NULL, due_at = %(now)s
 
 -- name: fail
 -- An outage is nobody's fault: the work is tried again at a steady pace until the server is back. Anything else may be the
--- work's own, so the pause doubles, and in the end the work waits for an operator.
+-- work's own, so the pause doubles, and in the end the work waits for an operator. One publication fails once: what the broker
+-- still holds of an earlier one runs too, and must neither count nor cut the pause short.
 UPDATE outbox
    SET failure = %(failure)s, published_at = NULL, attempts = 0,
        failures = failures + CASE WHEN %(outage)s THEN 0 ELSE 1 END,
        dead = NOT %(outage)s AND failures + 1 >= %(most)s,
        due_at = %(now)s + CASE WHEN %(outage)s THEN %(steady)s
                                ELSE least(%(first)s * (1 << least(failures, 20)), %(longest)s) END
- WHERE id = %(work_id)s
+ WHERE id = %(work_id)s AND published_at IS NOT NULL
 RETURNING dead
 
 -- name: backlog

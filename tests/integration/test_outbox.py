@@ -112,6 +112,18 @@ def test_failed_work_waits_longer_each_time_and_is_put_aside_at_last(control):
     assert outbox.take_due(control, now=moment + timedelta(days=1), limit=10) == []
 
 
+def test_a_publication_fails_once_however_often_the_broker_held_it(control):
+    moment = clock.now()
+    outbox.add(control, [work.expand(2)], due_at=moment)
+    (publication,) = outbox.take_due(control, now=moment, limit=10)
+
+    for _ in range(3):
+        assert not outbox.fail(control, publication.work_id, "ValueError", outage=False, most=3, now=moment)
+
+    assert control.execute("SELECT failures FROM outbox").fetchone() == (1,)
+    assert outbox.next_due(control) == moment + timedelta(seconds=1)
+
+
 def test_an_outage_never_puts_work_aside(control):
     moment = clock.now()
     outbox.add(control, [work.expand(2)], due_at=moment)
