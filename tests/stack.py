@@ -59,6 +59,11 @@ class Stack:
         """Host and port of LMTP."""
         return self.session.lmtp
 
+    @property
+    def pop3(self) -> tuple[str, int]:
+        """Host and port of POP3."""
+        return self.session.pop3
+
     def processes(self) -> dict[str, list[int]]:
         """Return the ids of what runs now: each process by its name, first itself, then its descendants."""
         return self.session.processes()

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from mailrecall.broker import celery_app
 from mailrecall.embedded.ports import HOST, Ports
-from mailrecall.embedded.processes import BEAT, FLOWER, GATEWAY, INTAKE, RELAY, WORKERS
+from mailrecall.embedded.processes import BEAT, FLOWER, GATEWAY, INTAKE, POP3, RELAY, WORKERS
 from mailrecall.postgres.databases import connection_options
 from mailrecall.settings import Settings
 
@@ -36,8 +36,9 @@ def checks(settings: Settings, ports: Ports) -> list[Check]:
         Check("valkey", "answers", lambda: _broker_answers(settings)),
         Check(RELAY, "is connected", lambda: _connected(settings, "mailrecall-relay")),
         *(Check(name, "answers a ping", _pong(settings, name)) for name in WORKERS),
-        Check(INTAKE, "greets on SMTP", lambda: _greets(ports.smtp)),
-        Check(INTAKE, "greets on LMTP", lambda: _greets(ports.lmtp)),
+        Check(INTAKE, "greets on SMTP", lambda: _greets(ports.smtp, b"220", b"221")),
+        Check(INTAKE, "greets on LMTP", lambda: _greets(ports.lmtp, b"220", b"221")),
+        Check(POP3, "greets", lambda: _greets(ports.pop3, b"+OK", b"+OK")),
         Check(GATEWAY, "answers", lambda: _serves(ports.gateway, "/healthz")),
         Check(FLOWER, "answers", lambda: _serves(ports.flower, "/healthcheck")),
     ]
@@ -88,13 +89,13 @@ def _pong(settings: Settings, name: str) -> Callable[[], bool]:
     return answers
 
 
-def _greets(port: int) -> bool:
+def _greets(port: int, hello: bytes, goodbye: bytes) -> bool:
     try:
         with socket.create_connection((HOST, port), timeout=_TIMEOUT) as connection:
-            if not connection.recv(512).startswith(b"220"):
+            if not connection.recv(512).startswith(hello):
                 return False
             connection.sendall(b"QUIT\r\n")
-            return connection.recv(512).startswith(b"221")
+            return connection.recv(512).startswith(goodbye)
     except OSError:
         return False
 

@@ -47,6 +47,11 @@ class Session:
         """Host and port of LMTP."""
         return HOST, self.state.ports.lmtp
 
+    @property
+    def pop3(self) -> tuple[str, int]:
+        """Host and port of POP3."""
+        return HOST, self.state.ports.pop3
+
     def processes(self) -> dict[str, list[int]]:
         """Return the ids of what runs now: each process by its name, first itself, then its descendants."""
         return {

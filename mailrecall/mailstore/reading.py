@@ -142,6 +142,15 @@ def record_forward(connection: Connection[Any], mailbox_id: int, copy_id: int, *
     return _record(connection, mailbox_id, copy_id, Fact.FORWARDED, Flag(0), now=now)
 
 
+def record_fetch(connection: Connection[Any], mailbox_id: int, copy_id: int, *, now: datetime) -> bool:
+    """R7: record that POP3 is about to hand out the copy's text; it is not a read, and no flag shows it.
+
+    Returns:
+        False when the copy is gone: then nothing may be handed out.
+    """
+    return _record(connection, mailbox_id, copy_id, Fact.FETCHED_BY_POP3, Flag(0), now=now)
+
+
 def mark_read(connection: Connection[Any], mailbox_id: int, copy_id: int, *, now: datetime) -> bool:
     """R2: mark a copy read, which is a read for good; False when there is no such copy."""
     return _record(connection, mailbox_id, copy_id, Fact.READ, Flag.SEEN, now=now)

@@ -1,0 +1,55 @@
+"""A mailbox as POP3 sees it, on a connection to its shard: the inbox, and nothing but whole messages.
+
+R7: what is handed out stays. The fact is recorded here and must be committed before the first octet leaves.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+from mailrecall.domain.copies import Fact, Folder
+from mailrecall.mailstore import reading
+from mailrecall.postgres import queries
+
+_SQL = queries.load(__package__, "pop3.sql", {"deleted": str(Fact.DELETED.value), "inbox": str(Folder.INBOX.value)})
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A message as LIST and UIDL name it; nothing of it is handed out by that."""
+
+    copy_id: int
+    size: int
+    """Octets of the content."""
+
+
+def maildrop(connection: Connection[Any], mailbox_id: int) -> Sequence[Listed]:
+    """Return the copies in the inbox, oldest first."""
+    return [Listed(*row) for row in connection.execute(_SQL["maildrop"], {"mailbox_id": mailbox_id})]
+
+
+def fetch(connection: Connection[Any], mailbox_id: int, copy_id: int, *, now: datetime) -> bytes | None:
+    """R7: return a copy's content to be handed out, once this transaction is committed; it stays from then on.
+
+    Returns:
+        None when the copy is gone: deleted, or withdrawn by a recall.
+    """
+    if not reading.record_fetch(connection, mailbox_id, copy_id, now=now):
+        return None
+    return reading.content_of(connection, mailbox_id, copy_id)
+
+
+def delete(connection: Connection[Any], mailbox_id: int, copy_ids: Iterable[int], *, now: datetime) -> int:
+    """Delete copies for good; those that are gone already are passed over.
+
+    Returns:
+        how many were deleted.
+    """
+    # in the order of their ids, as everything that locks several copies
+    removals = [
+        reading.delete(connection, mailbox_id, copy_id, permanent=True, now=now) for copy_id in sorted(copy_ids)
+    ]
+    return sum(removal is not None for removal in removals)

@@ -1,0 +1,140 @@
+"""What POP3 asks of the databases: who signs in, what lies in the inbox, what is handed out and what is deleted.
+
+These functions wait for the database; the server calls them in threads.
+"""
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import IO
+
+from mailrecall.directory.authentication import authenticate
+from mailrecall.directory.lookup import Account
+from mailrecall.mailstore import pop3, reading
+from mailrecall.mailstore.exclusive import Hold, MailboxLocks
+from mailrecall.mailstore.pop3 import Listed
+from mailrecall.postgres.databases import Databases
+from services.delivery import pop3_wire
+
+_IN_MEMORY = 256 * 1024
+"""Octets of a message on its way to a client that are kept in memory; the rest of a larger one waits in a file."""
+
+
+class RefusedError(Exception):
+    """The client's request cannot be granted; `reply` is what it is told after -ERR."""
+
+    def __init__(self, reply: str) -> None:
+        super().__init__(reply)
+        self.reply = reply
+
+
+class DeniedError(RefusedError):
+    """The address and the password belong to nobody."""
+
+
+class EndedError(RefusedError):
+    """The session has lost its mailbox and must end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A mailbox that a session has to itself."""
+
+    account: Account
+    hold: Hold
+    messages: Sequence[Listed]
+    """As they were when the session began."""
+
+
+class Desk:
+    """POP3's side of the databases."""
+
+    def __init__(self, databases: Databases, locks: MailboxLocks) -> None:
+        self._databases = databases
+        self._locks = locks
+
+    def sign_in(self, login: bytes, password: bytes) -> Account:
+        """Return the account that an address and a password belong to.
+
+        Raises:
+            DeniedError: they belong to none.
+        """
+        account = None
+        try:
+            address, secret = login.decode(), password.decode()
+        except UnicodeDecodeError:
+            pass
+        else:
+            with self._databases.control() as connection:
+                account = authenticate(connection, address, secret)
+        if account is None:
+            raise DeniedError("[AUTH] Address or password is wrong")
+        return account
+
+    def open(self, account: Account) -> Opened:
+        """Give a mailbox to a session, and to this one only until it is closed.
+
+        Raises:
+            RefusedError: another session has it.
+        """
+        hold = self._locks.take(account.shard, account.id)
+        if hold is None:
+            raise RefusedError("[IN-USE] Another session has this mailbox open; try again later")
+        try:
+            with self._databases.shard(account.shard) as connection:
+                return Opened(account, hold, pop3.maildrop(connection, account.id))
+        except BaseException:
+            hold.release()
+            raise
+
+    def close(self, opened: Opened) -> None:
+        """End a session's hold on its mailbox."""
+        opened.hold.release()
+
+    def retrieve(self, opened: Opened, copy_id: int, lines: int | None, *, now: datetime) -> IO[bytes] | None:
+        """Return what is to be sent of a copy, dots doubled; None when the copy is gone.
+
+        Args:
+            opened: the mailbox.
+            copy_id: which.
+            lines: of the body, after the header; None: everything.
+            now: the present moment.
+
+        Raises:
+            EndedError: the session has lost the mailbox.
+        """
+        if opened.hold.lost:
+            raise _ended()
+        account = opened.account
+        with self._databases.shard(account.shard) as connection:
+            if lines == 0:
+                content = reading.content_of(connection, account.id, copy_id)
+            else:
+                content = pop3.fetch(connection, account.id, copy_id, now=now)
+        if content is None:
+            return None
+        return _spooled(pop3_wire.stuffed(content if lines is None else pop3_wire.top(content, lines)))
+
+    def delete(self, opened: Opened, copy_ids: Iterable[int], *, now: datetime) -> int:
+        """Delete copies for good, all or none; return how many of them were still there.
+
+        Raises:
+            EndedError: the session has lost the mailbox.
+        """
+        if not opened.hold.stands():
+            raise _ended()
+        account = opened.account
+        with self._databases.shard(account.shard) as connection:
+            return pop3.delete(connection, account.id, copy_ids, now=now)
+
+
+def _spooled(octets: bytes) -> IO[bytes]:
+    file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - whoever sends it closes it
+    file.write(octets)
+    file.seek(0)
+    return file
+
+
+def _ended() -> EndedError:
+    return EndedError("[SYS/TEMP] This session has lost its mailbox; nothing was deleted, connect again")
