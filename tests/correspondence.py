@@ -4,6 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg import Connection
 
 from mailrecall import clock
 from mailrecall.directory.groups import Group
@@ -72,15 +75,28 @@ def ask(
 ) -> Requested | Refused:
     """Ask for a recall, as the gateway does."""
     with databases.control() as connection:
-        return requests.request(
-            connection,
-            Requester(requester.id, requester.organisation_id, requester.administrator),
-            message_id,
-            reason,
-            policy_of(connection, requester.organisation_id),
-            now=now or clock.now(),
-            deadline=deadline,
-        )
+        return ask_on(connection, requester, message_id, now=now, deadline=deadline, reason=reason)
+
+
+def ask_on(
+    connection: Connection[Any],
+    requester: Account,
+    message_id: int,
+    *,
+    now: datetime | None = None,
+    deadline: timedelta = timedelta(hours=1),
+    reason: str = "sent in error",
+) -> Requested | Refused:
+    """Ask for a recall in a transaction of the test's own."""
+    return requests.request(
+        connection,
+        Requester(requester.id, requester.organisation_id, requester.administrator),
+        message_id,
+        reason,
+        policy_of(connection, requester.organisation_id),
+        now=now or clock.now(),
+        deadline=deadline,
+    )
 
 
 def happen(databases: Databases, account: Account, message_id: int, fact: Fact) -> None:

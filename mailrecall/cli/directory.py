@@ -13,7 +13,7 @@ import click
 from psycopg import Connection
 
 from mailrecall import clock
-from mailrecall.directory import accounts, forwarding, groups, loading, lookup, organisations, passwords
+from mailrecall.directory import accounts, audit_rules, forwarding, groups, loading, lookup, organisations, passwords
 from mailrecall.directory.accounts import NewAccount, parse_address
 from mailrecall.directory.forwarding import Rule
 from mailrecall.directory.lookup import Account, Language
@@ -192,6 +192,18 @@ def add_alias(databases: Databases, address: str, alias: str) -> None:
     with databases.control() as connection:
         accounts.add_alias(connection, parse_address(alias), parse_address(address))
     click.echo("Added.")
+
+
+@account_commands.command("moderator")
+@click.argument("address")
+@click.option("--remove", is_flag=True, help="Take the role away instead.")
+@click.pass_obj
+def set_moderator(databases: Databases, address: str, remove: bool) -> None:
+    """Let an account decide on mail that an audit rule holds; administrators do without this."""
+    with databases.control() as connection:
+        account = accounts.open_account(connection, parse_address(address))
+        audit_rules.set_moderator(connection, account.id, moderator=not remove)
+    click.echo(f"{account.address} is {'no moderator by this role' if remove else 'a moderator'} now.")
 
 
 @account_commands.command("forward")

@@ -22,6 +22,7 @@ class Code(StrEnum):
     LANGUAGE_UNKNOWN = "language_unknown"
     PASSWORD_REFUSED = "password_refused"  # noqa: S105 - a code
     POLICY_REFUSED = "policy_refused"
+    AUDIT_RULE_REFUSED = "audit_rule_refused"
     FORWARDING_REFUSED = "forwarding_refused"
     NO_SHARDS = "no_shards"
     FILES_REFUSED = "files_refused"

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from psycopg import Connection
 
 from mailrecall.domain.recalls import Channel
+from mailrecall.messages.holding import hold_if_ruled
 from mailrecall.mime.summary import Summary
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
@@ -54,7 +55,7 @@ class Incoming:
 
 
 def accept(connection: Connection[Any], incoming: Incoming, *, now: datetime) -> int:
-    """Write a message into the caller's transaction; once that commits it will be delivered.
+    """Write a message into the caller's transaction; once that commits it will be delivered, unless a rule holds it.
 
     Returns:
         the message's id.
@@ -84,7 +85,16 @@ def accept(connection: Connection[Any], incoming: Incoming, *, now: datetime) ->
     message_id: int = row[0]
     connection.execute(_SQL["insert_content"], {"message_id": message_id, "content": incoming.content})
     _insert_envelope(connection, message_id, incoming.recipients)
-    todo = [work.expand(message_id)]
+    held = incoming.author is not None and hold_if_ruled(
+        connection,
+        message_id,
+        incoming.content,
+        organisation_id=incoming.author.organisation_id,
+        sender_account_id=incoming.author.account_id,
+        now=now,
+    )
+    # R30: a held message waits for a moderator before anything else; its author's copy says that it was sent
+    todo = [] if held else [work.expand(message_id)]
     if files_copy and incoming.author is not None:
         todo.append(work.file_author_copy(message_id, incoming.author.shard))
     outbox.add(connection, todo, due_at=now)

@@ -6,9 +6,11 @@ from typing import Any
 
 from psycopg import Connection
 
+from mailrecall.domain.audit import Hold
 from mailrecall.messages.counting import deliveries_done
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
+from mailrecall.outbox.work import Work
 from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "messages.sql")
@@ -31,10 +33,11 @@ def expand(connection: Connection[Any], message_id: int, *, batch_size: int, now
     whoever is second finds it done.
 
     Returns:
-        what was found, or None when the message is unknown or was expanded before.
+        what was found, or None when the message is unknown, held (R30), or was expanded before.
     """
     row = connection.execute(_SQL["lock_for_expansion"], {"message_id": message_id}).fetchone()
-    if row is None or row[0] is not None:
+    hold = Hold(row[4]) if row and row[4] else None
+    if row is None or row[0] is not None or hold is Hold.HELD:
         return None
     parameters = {
         "message_id": message_id,
@@ -45,10 +48,13 @@ def expand(connection: Connection[Any], message_id: int, *, batch_size: int, now
     batches = connection.execute(_SQL["expand"], parameters).fetchall()
     externals = connection.execute(_SQL["expand_externals"], {"message_id": message_id}).rowcount
     undeliverable = connection.execute(_SQL["unreachable_recipients"], {"message_id": message_id}).fetchall()
-    todo = [work.deposit(message_id, batch, shard) for batch, shard in sorted(batches)]
-    if externals:
-        todo.append(work.relay(message_id))
+    todo: list[Work] = []
+    if hold is None or not hold.ended:
+        # R30: of what was recalled or rejected while it was held, only who would have got it is written down
+        todo += [work.deposit(message_id, batch, shard) for batch, shard in sorted(batches)]
+        todo += [work.relay(message_id)] * bool(externals)
     outbox.add(connection, todo, due_at=now)
     connection.execute(_SQL["expanded"], {"message_id": message_id, "now": now, "deliveries": len(todo)})
-    deliveries_done(connection, message_id, done=1, now=now)
+    if hold is not Hold.REJECTED:  # whose expansion was counted when it was rejected
+        deliveries_done(connection, message_id, done=1, now=now)
     return Expansion(len(batches), externals, tuple(address for (address,) in undeliverable))

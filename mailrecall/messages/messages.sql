@@ -13,7 +13,7 @@ INSERT INTO message_content (message_id, content) VALUES (%(message_id)s, %(cont
 COPY envelope_recipient (message_id, position, address, account_id, group_id, kind) FROM STDIN
 
 -- name: lock_for_expansion
-SELECT m.expanded_at, m.sender_account_id, m.organisation_id, a.domain_id
+SELECT m.expanded_at, m.sender_account_id, m.organisation_id, a.domain_id, m.hold
   FROM message m LEFT JOIN account a ON a.id = m.sender_account_id
  WHERE m.id = %(message_id)s
    FOR UPDATE OF m

@@ -38,6 +38,13 @@ def summarise(content: bytes) -> Summary:
     )
 
 
+def searchable_text(content: bytes) -> str:
+    """Return a message's subject and text for a search by words (R30); HTML counts by what it shows."""
+    message = reading.parse(content)
+    text, html = parts.bodies(message)
+    return "\n".join([_field(message, "Subject"), text or "", _words_of_html(html) if html else ""])
+
+
 def _field(message: reading.RawMessage, name: str) -> str:
     return (reading.fields(message, name) or "")[:LONGEST_TEXT]
 

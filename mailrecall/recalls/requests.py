@@ -18,6 +18,7 @@ from mailrecall.domain.recalls import (
     clean_reason,
     judge,
 )
+from mailrecall.messages import holding
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
 from mailrecall.postgres import queries
@@ -87,6 +88,8 @@ def request(
     ).fetchone()
     if inserted is None:
         raise AssertionError("INSERT … RETURNING gave no row")
+    # R30: from here on no moderator can release it
+    holding.cancel(connection, message_id, requester=requester.account_id, now=now)
     outbox.add(connection, [work.plan(inserted[0])], due_at=now)
     return Requested(_existing(connection, inserted[0]), created=True)
 

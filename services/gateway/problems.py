@@ -37,6 +37,7 @@ class Code(StrEnum):
     NOT_AUTHENTICATED = "not_authenticated"
     NOT_SENDER = "not_sender"
     NOT_IN_ORGANISATION = "not_in_organisation"
+    NOT_ALLOWED = "not_allowed"
     APPROVAL_REQUIRED = "approval_required"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
@@ -44,6 +45,7 @@ class Code(StrEnum):
     NOT_SENT_FROM_WEBMAIL = "not_sent_from_webmail"
     NO_LOCAL_RECIPIENTS = "no_local_recipients"
     NOT_SETTLED = "not_settled"
+    NOT_HELD = "not_held"
     TOO_LARGE = "too_large"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     INVALID = "invalid"
@@ -67,6 +69,7 @@ CATALOGUE: Mapping[Code, Kind] = {
     Code.NOT_AUTHENTICATED: Kind(HTTPStatus.UNAUTHORIZED, "Sign in first"),
     Code.NOT_SENDER: Kind(HTTPStatus.FORBIDDEN, "Only its sender can recall a message"),
     Code.NOT_IN_ORGANISATION: Kind(HTTPStatus.FORBIDDEN, "The message does not come from this organisation"),
+    Code.NOT_ALLOWED: Kind(HTTPStatus.FORBIDDEN, "That needs a role that you do not have"),
     Code.APPROVAL_REQUIRED: Kind(HTTPStatus.FORBIDDEN, "A second administrator has to approve this recall"),
     Code.NOT_FOUND: Kind(HTTPStatus.NOT_FOUND, "There is no such thing"),
     Code.METHOD_NOT_ALLOWED: Kind(HTTPStatus.METHOD_NOT_ALLOWED, "That cannot be done here"),
@@ -74,6 +77,7 @@ CATALOGUE: Mapping[Code, Kind] = {
     Code.NOT_SENT_FROM_WEBMAIL: Kind(HTTPStatus.CONFLICT, "Only messages sent from webmail can be recalled"),
     Code.NO_LOCAL_RECIPIENTS: Kind(HTTPStatus.CONFLICT, "Nobody who got this message has a mailbox here"),
     Code.NOT_SETTLED: Kind(HTTPStatus.CONFLICT, "The recall is still going on"),
+    Code.NOT_HELD: Kind(HTTPStatus.CONFLICT, "The message does not wait any more"),
     Code.TOO_LARGE: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "That is too large"),
     Code.UNSUPPORTED_MEDIA_TYPE: Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A body of this type is not taken here"),
     Code.INVALID: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "Some values are not right"),

@@ -1,0 +1,74 @@
+"""R30: mail that waits for a moderator."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, request, url_for
+from werkzeug.wrappers import Response
+
+from mailrecall import clock
+from services.gateway import decoding, moderating
+from services.gateway.current import account, process
+from services.gateway.schemas.accounts import NothingSchema
+from services.gateway.schemas.moderation import (
+    HeldContentSchema,
+    HeldPageQuerySchema,
+    HeldPageSchema,
+    HeldSchema,
+    RejectionSchema,
+)
+
+blueprint = Blueprint("held", __name__, url_prefix="/held")
+
+_PAGE_QUERY = HeldPageQuerySchema()
+_PAGE = HeldPageSchema()
+_HELD = HeldSchema()
+_CONTENT = HeldContentSchema()
+_REJECTION = RejectionSchema()
+_NOTHING = NothingSchema()
+
+
+@dataclass(frozen=True, slots=True)
+class _PageQuery:
+    limit: int
+    cursor: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rejection:
+    reason: str
+
+
+@blueprint.get("")
+def list_held() -> Any:
+    """List what waits, the longest waiting first."""
+    wanted = decoding.query(_PAGE_QUERY, _PageQuery)
+    page = moderating.page(process(), account(), limit=wanted.limit, cursor=wanted.cursor)
+    if page.next_cursor is None:
+        return _PAGE.dump(page)
+    following = url_for(".list_held", limit=wanted.limit, cursor=page.next_cursor)
+    return _PAGE.dump(page), {"Link": f'<{following}>; rel="next"'}
+
+
+@blueprint.get("/<copy_id:message_id>")
+def show_held(message_id: int) -> Any:
+    """Show a message to whoever decides on it; no recipient's copy is read by that."""
+    shown = moderating.show(process(), account(), message_id)
+    return {**_HELD.dump(shown.held), **_CONTENT.dump(shown)}
+
+
+@blueprint.post("/<copy_id:message_id>/release")
+def release(message_id: int) -> Any:
+    """Have a message delivered."""
+    if request.content_length:
+        decoding.json_body(_NOTHING, dict)
+    moderating.release(process(), account(), message_id, now=clock.now())
+    return Response(status=204)
+
+
+@blueprint.post("/<copy_id:message_id>/reject")
+def reject(message_id: int) -> Any:
+    """Have nobody get a message; its sender is told why."""
+    rejection = decoding.json_body(_REJECTION, _Rejection)
+    moderating.reject(process(), account(), message_id, rejection.reason, now=clock.now())
+    return Response(status=204)
