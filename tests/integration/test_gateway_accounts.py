@@ -141,7 +141,15 @@ def test_a_request_for_a_token_says_nothing_else(web, firm):
 def test_every_route_but_a_few_asks_who_is_there(web):
     """Made from the routes themselves, so that a new one cannot be forgotten."""
     open_to_all = {"/healthz", "/readyz", "/api/v1/problems", "/api/v1/problems/<name>"}
-    values = {"copy_id": 2, "slug": "inbox", "index": 0, "public_id": "00000000-0000-4000-8000-000000000000"}
+    values: dict[str, object] = {
+        "copy_id": 2,
+        "message_id": 2,
+        "draft_id": 3,
+        "rule_id": 1,
+        "slug": "inbox",
+        "index": 0,
+    }
+    values |= {"public_id": "00000000-0000-4000-8000-000000000000"}
     adapter = web.app.url_map.bind("localhost")
     asked = 0
     for rule in web.app.url_map.iter_rules():
