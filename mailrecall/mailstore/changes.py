@@ -11,10 +11,13 @@ from psycopg import Connection
 
 from mailrecall.postgres import queries
 
-_SQL = queries.load(__package__, "changes.sql")
-
 CHANNEL = "copies"
-"""The channel of every shard: `LISTEN copies`."""
+"""The channel of every shard."""
+
+_SQL = queries.load(__package__, "changes.sql", {"CHANNEL": CHANNEL})
+
+LISTEN = _SQL["listen"]
+"""The statement that has a connection told of all changes on its shard."""
 
 
 class Kind(StrEnum):
@@ -51,7 +54,7 @@ class Change:
 
 def announce(connection: Connection[Any], change: Change) -> None:
     """Have a change told when the caller's shard transaction commits."""
-    connection.execute(_SQL["announce"], {"channel": CHANNEL, "payload": str(change)})
+    connection.execute(_SQL["announce"], {"payload": str(change)})
 
 
 def announce_own(connection: Connection[Any], mailbox_id: int, message_id: int = 0) -> None:

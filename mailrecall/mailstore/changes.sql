@@ -1,2 +1,5 @@
 -- name: announce
-SELECT pg_notify(%(channel)s, %(payload)s)
+SELECT pg_notify('{CHANNEL}', %(payload)s)
+
+-- name: listen
+LISTEN {CHANNEL}

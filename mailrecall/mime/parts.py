@@ -64,7 +64,7 @@ def readable(content: bytes) -> Readable:
         to_header=field("To"),
         cc_header=field("Cc"),
         reply_to_header=field("Reply-To"),
-        date=_date(field("Date")),
+        date=date_of(field("Date")),
         message_id=field("Message-ID"),
         in_reply_to=field("In-Reply-To"),
         references=field("References"),
@@ -139,7 +139,12 @@ def _children(part: reading.RawMessage) -> list[reading.RawMessage]:
 
 
 def _attached(message: reading.RawMessage) -> Iterator[reading.RawMessage]:
-    return (part for part in _leaves(message) if not _is_body(part) and not _is_undivided(part))
+    return filter(is_attachment, _leaves(message))
+
+
+def is_attachment(leaf: reading.RawMessage) -> bool:
+    """Tell whether a part without parts is an attachment, not text to be read with the message."""
+    return not _is_body(leaf) and not _is_undivided(leaf)
 
 
 def _is_body(part: reading.RawMessage) -> bool:
@@ -199,7 +204,8 @@ def safe_filename(name: str) -> str:
     return name
 
 
-def _date(value: str) -> datetime | None:
+def date_of(value: str) -> datetime | None:
+    """Return the moment that a Date field names; None where that cannot be read."""
     try:
         moment = parsedate_to_datetime(value)
         moment.astimezone(UTC)  # a date that no clock can show is none

@@ -1,0 +1,82 @@
+"""IMAP: `python -m services.delivery.imap` serves mailboxes to mail programs (IMAP4rev1, RFC 3501)."""
+
+import asyncio
+import logging
+import signal
+import ssl
+import sys
+
+from mailrecall import logs, tls
+from mailrecall.settings import SettingsError
+from mailrecall.wiring import Process, bootstrap
+from services.delivery.imap_connection import LONGEST_LINE, Server
+from services.delivery.imap_desk import Desk
+from services.delivery.imap_login import Login
+from services.delivery.imap_settings import ImapSettings
+from services.delivery.imap_watch import Watch
+
+log = logs.get(__name__)
+
+
+async def serve(process: Process[ImapSettings], tls_context: ssl.SSLContext | None) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        process: settings and databases.
+        tls_context: what STARTTLS and the encrypted port encrypt with; None: neither is offered.
+
+    Raises:
+        OSError: an address or port cannot be had.
+    """
+    settings = process.settings
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    desk, watch = Desk(process.databases, settings.pool_size), Watch(settings)
+    login = Login(desk, watch)
+    servers = [Server(login, settings, tls_context, encrypted=False)]
+    listening = [await asyncio.start_server(servers[0], *_host_and_port(settings.imap_bind), limit=LONGEST_LINE)]
+    if settings.imaps_bind:
+        servers.append(Server(login, settings, tls_context, encrypted=True))
+        place = _host_and_port(settings.imaps_bind)
+        listening.append(await asyncio.start_server(servers[1], *place, limit=LONGEST_LINE, ssl=tls_context))
+    watching = asyncio.create_task(watch.run())
+    log.info("imap.listening", imap=settings.imap_bind, imaps=settings.imaps_bind)
+    await stopping.wait()
+    log.info("imap.stopping", connections=sum(server.clients for server in servers))
+    for listener in listening:
+        listener.close()
+    for server in servers:
+        await server.stop()
+    watching.cancel()
+    desk.close()
+    log.info("imap.stopped")
+
+
+def _host_and_port(bind: str) -> tuple[str, int]:
+    host, _, port = bind.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def main() -> int:
+    """Run the IMAP server until it is told to stop."""
+    try:
+        process = bootstrap(ImapSettings, "imap")
+        tls_context = tls.server_context(process.settings)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    # pymap logs every line of a session at this level, passwords and addresses in it (R23)
+    logging.getLogger("pymap").setLevel(logging.WARNING)
+    try:
+        asyncio.run(serve(process, tls_context))
+    except OSError as error:
+        sys.stderr.write(f"IMAP cannot listen: {error}. Set MAILRECALL_IMAP_BIND and MAILRECALL_IMAPS_BIND.\n")
+        return 1
+    finally:
+        process.databases.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
