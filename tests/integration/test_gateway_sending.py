@@ -217,6 +217,35 @@ def test_a_form_that_makes_no_sense_is_refused(client, databases, form, fields):
     assert messages(databases) == before
 
 
+def test_a_message_has_no_more_attachments_than_can_be_written_down_quickly(client, databases, firm):
+    before = messages(databases)
+    to = firm.people[1].address
+    # the second one is no attachment at all: nobody looked at it
+    in_json = {"to": [to], "attachments": [{"filename": "a", "content": ""}, 7] * 251}
+    in_form = {"to": to, "attachments": [(io.BytesIO(b""), f"{i}.txt") for i in range(501)]}
+    for answer in (
+        client.post("/messages", json=in_json),
+        client.post("/messages", data=in_form, content_type="multipart/form-data"),
+    ):
+        refused = problem(answer, 422, "invalid")
+        assert pointers(refused) == {"#/attachments"}
+        assert "500" in refused["detail"]
+    assert messages(databases) == before
+
+
+def test_a_message_may_have_as_many_attachments_as_are_allowed(client, web, firm):
+    to = firm.people[1]
+    in_json = {"to": [to.address], "attachments": [{"filename": "a", "content": ""}] * 500}
+    in_form = {"to": to.address, "attachments": [(io.BytesIO(b""), f"{i}.txt") for i in range(500)]}
+    sent = [
+        client.post("/messages", json=in_json).get_json(),
+        client.post("/messages", data=in_form, content_type="multipart/form-data").get_json(),
+    ]
+    web.deliver()
+    for message in sent:
+        assert len(web.as_(to).get(f"/messages/{message['id'] & ~1}").get_json()["attachments"]) == 500
+
+
 def test_a_form_in_pieces_is_refused(client):
     answer = client.post("/messages", data=b"--x\r\nnonsense", content_type="multipart/form-data; boundary=x")
     assert answer.status_code in (400, 422)

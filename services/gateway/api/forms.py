@@ -6,7 +6,13 @@ from werkzeug.datastructures import FileStorage
 from mailrecall.mime.compose import NewAttachment
 from services.gateway import decoding
 from services.gateway.problems import Code, FieldError, Problem
-from services.gateway.schemas.sending import OCTETS, FileSchema, NewFormMessageSchema
+from services.gateway.schemas.sending import (
+    MOST_ATTACHMENTS,
+    OCTETS,
+    TOO_MANY_ATTACHMENTS,
+    FileSchema,
+    NewFormMessageSchema,
+)
 from services.gateway.sending import NewMessage
 
 MEDIA_TYPE = "multipart/form-data"
@@ -29,7 +35,10 @@ def new_message() -> NewMessage:
     document = {
         name: given if name in _REPEATED or len(given) > 1 else given[0] for name, given in request.form.lists()
     }
-    attachments = [_attachment(file) for file in request.files.getlist(FILES)]
+    files = request.files.getlist(FILES)
+    if len(files) > MOST_ATTACHMENTS:
+        raise Problem(Code.INVALID, TOO_MANY_ATTACHMENTS, [FieldError(f"#/{FILES}", TOO_MANY_ATTACHMENTS)])
+    attachments = [_attachment(file) for file in files]
     return decoding.load(_MESSAGE, lambda **fields: NewMessage(**fields, attachments=attachments), document)
 
 

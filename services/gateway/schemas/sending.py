@@ -1,14 +1,19 @@
 """Messages to be sent."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, fields, post_load
+from marshmallow import Schema, ValidationError, fields, post_load
 
 from mailrecall.mime.compose import NewAttachment
 from services.gateway.fields import Base64, Line, Link, MailAddress, MediaType, Name, Text
 from services.gateway.schemas.messages import MESSAGE_LINK
 
 OCTETS = "application/octet-stream"
+MOST_ATTACHMENTS = 500
+"""Files that one message may have: what it takes to write one down grows with their number, however small they are."""
+
+TOO_MANY_ATTACHMENTS = f"One message can have {MOST_ATTACHMENTS} attachments at most; pack them into an archive."
 
 
 class AddresseesSchema(Schema):
@@ -40,10 +45,21 @@ class NewFormMessageSchema(AddresseesSchema):
     html = Text(load_default=None)
 
 
+class AttachmentList(fields.List[NewAttachment]):
+    """Files, counted before any of them is looked at."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> list[NewAttachment | None]:
+        if isinstance(value, list) and len(value) > MOST_ATTACHMENTS:
+            raise ValidationError(TOO_MANY_ATTACHMENTS)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 class NewMessageSchema(NewFormMessageSchema):
     """A message in JSON."""
 
-    attachments = fields.List(fields.Nested(NewAttachmentSchema), load_default=())
+    attachments = AttachmentList(fields.Nested(NewAttachmentSchema), load_default=())
 
 
 class FileSchema(Schema):
