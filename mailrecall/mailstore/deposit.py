@@ -8,11 +8,10 @@ from typing import Any
 from psycopg import Connection
 
 from mailrecall.domain.copies import Flag, Folder, author_copy_id
-from mailrecall.domain.outcomes import Outcome
 from mailrecall.mailstore.changes import Change, Kind, announce, announce_own
 from mailrecall.postgres import queries
 
-_SQL = queries.load(__package__, "deposit.sql", {"EXTERNAL": str(Outcome.EXTERNAL.value)})
+_SQL = queries.load(__package__, "deposit.sql")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +42,7 @@ def deposit(
     *,
     mailbox_ids: Sequence[int],
     via: Sequence[int],
+    recall_id: int | None = None,
 ) -> bool:
     """Deposit one delivery batch into the inboxes of a shard, in the caller's transaction.
 
@@ -52,26 +52,25 @@ def deposit(
         batch: the delivery batch's number.
         listed: what the mailboxes will list.
         content: the bytes; None when the shard has them.
-        mailbox_ids: who gets a copy, ascending.
+        mailbox_ids: who gets a copy, ascending; after a recall only those out of its scope.
         via: for each, the addressee that led there (0: named directly).
+        recall_id: the recall that was accepted before the deposit (R16).
 
     Returns:
-        False when the batch was deposited before, or a recall came first (R16): nobody it reached gets a copy then.
+        False when the batch was deposited, or withdrawn, before.
     """
-    keys = {"message_id": message_id, "batch": batch}
+    keys = {"message_id": message_id, "batch": batch, "recall_id": recall_id}
     recipients = {"folder": Folder.INBOX, "flags": 0, "mailbox_ids": list(mailbox_ids), "via": list(via)}
+    claimed = bool(connection.execute(_SQL["claim"], keys).rowcount)
+    if not claimed and recall_id is None:
+        return False
+    # after a recall the content is stored all the same: what was recalled can be restored (R26)
+    store(connection, message_id, message_id, listed, content)
     if mailbox_ids:
+        insert = "insert_copies" if recall_id is None else "insert_copies_left_alone"
+        connection.execute(_SQL[insert], {**keys, **recipients})
         announce(connection, Change(message_id, mailbox_ids[0], mailbox_ids[-1], Kind.DEPOSITED))
-    if connection.execute(_SQL["claim"], keys).rowcount:
-        store(connection, message_id, message_id, listed, content)
-        connection.execute(_SQL["insert_copies"], {**keys, **recipients})
-        return True
-    first = connection.execute(_SQL["recalled_by"], keys).fetchone()
-    if first is not None and first[0] is not None:
-        # the content is stored all the same: what was recalled can be restored (R26)
-        store(connection, message_id, message_id, listed, content)
-        connection.execute(_SQL["insert_copies_left_alone"], {**keys, **recipients, "recall_id": first[0]})
-    return False
+    return claimed
 
 
 def file_author_copy(

@@ -1,17 +1,13 @@
 -- name: claim
 -- Whoever inserts this row decides the batch: a deposit, or a recall that came first (R16). The loser waits for the winner's
--- transaction.
-INSERT INTO deposit (message_id, batch) VALUES (%(message_id)s, %(batch)s) ON CONFLICT DO NOTHING
-
--- name: recalled_by
-SELECT recall_id FROM deposit WHERE message_id = %(message_id)s AND batch = %(batch)s
+-- transaction. A deposit that knows of a recall writes it down: what gets no copy now was recalled before it was delivered.
+INSERT INTO deposit (message_id, batch, recall_id) VALUES (%(message_id)s, %(batch)s, %(recall_id)s) ON CONFLICT DO NOTHING
 
 -- name: insert_copies_left_alone
 -- R16 and R1: after a recall that came first, only those out of its scope still get their copy.
 INSERT INTO copy (mailbox_id, folder, via, message_id, flags)
-SELECT r.mailbox_id, %(folder)s, r.via, %(message_id)s, %(flags)s
+SELECT mailbox_id, %(folder)s, via, %(message_id)s, %(flags)s
   FROM unnest(%(mailbox_ids)s::int[], %(via)s::smallint[]) AS r (mailbox_id, via)
-  JOIN outcome o ON o.recall_id = %(recall_id)s AND o.mailbox_id = r.mailbox_id AND o.outcome = {EXTERNAL}
 ON CONFLICT DO NOTHING
 
 -- name: store_body

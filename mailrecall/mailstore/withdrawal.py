@@ -85,7 +85,7 @@ def withdraw(connection: Connection[Any], batch: Batch, recipients: Recipients, 
         if not connection.execute(_SQL["forget_unreachable"], keys).rowcount:
             counts: Counts = earlier[0] if earlier else {}
             return counts
-    elif connection.execute(_SQL["claim_deposit"], keys).rowcount:
+    elif _came_before_delivery(connection, keys):
         mailbox_ids, via = recipients()
         _record(connection, keys, mailbox_ids, via, Outcome.RECALLED)
         return _sum_up(connection, keys)
@@ -96,6 +96,12 @@ def withdraw(connection: Connection[Any], batch: Batch, recipients: Recipients, 
     if batch.notice is not None:
         _leave_notices(connection, batch.notice, keys)
     return _sum_up(connection, keys)
+
+
+def _came_before_delivery(connection: Connection[Any], keys: Mapping[str, object]) -> bool:
+    if connection.execute(_SQL["claim_deposit"], keys).rowcount:
+        return True
+    return connection.execute(_SQL["deposit_knew"], keys).rowcount > 0
 
 
 def _parameters(batch: Batch) -> dict[str, object]:

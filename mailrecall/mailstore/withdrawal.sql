@@ -6,8 +6,12 @@ INSERT INTO withdrawal (recall_id, batch, done_at) VALUES (%(recall_id)s, %(batc
 SELECT counts FROM withdrawal WHERE recall_id = %(recall_id)s AND batch = %(batch)s FOR UPDATE
 
 -- name: claim_deposit
--- R16: a batch that nobody deposited yet is ours from here on; its deposit will find this row and put down no copy that was recalled.
+-- R16: a batch that nobody deposited yet is ours from here on.
 INSERT INTO deposit (message_id, batch, recall_id) VALUES (%(message_id)s, %(batch)s, %(recall_id)s) ON CONFLICT DO NOTHING
+
+-- name: deposit_knew
+-- R16: the deposit came before this withdrawal, but after the recall was accepted, and left its copies out.
+SELECT FROM deposit WHERE message_id = %(message_id)s AND batch = %(batch)s AND recall_id = %(recall_id)s
 
 -- name: record_undelivered
 INSERT INTO outcome (recall_id, mailbox_id, outcome, via, batch)

@@ -8,6 +8,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from mailrecall.domain.policy import Policy
 from mailrecall.mailstore.deposit import ListedMessage
 from mailrecall.messages.counting import deliveries_done
 from mailrecall.messages.forwards import plan_forwards
@@ -22,8 +23,11 @@ class DeliveryBatch:
 
     shard: int
     mailbox_ids: Sequence[int]
+    """Who is to get a copy now: nobody whose account closed, and after a recall only those out of its scope."""
     via: Sequence[int]
     deposited: bool
+    recall_id: int | None
+    """The recall that came before the deposit (R16)."""
     envelope_sender: str
     listed: ListedMessage
 
@@ -37,17 +41,31 @@ class AuthorCopy:
     listed: ListedMessage
 
 
-def batch_to_deposit(connection: Connection[Any], message_id: int, batch: int) -> DeliveryBatch | None:
-    """Return a batch with its recipients, or None when there is no such batch."""
+def lock_batch_to_deposit(connection: Connection[Any], message_id: int, batch: int) -> DeliveryBatch | None:
+    """Return a batch with its recipients, or None when there is no such batch.
+
+    No recall of the message is accepted until the caller's transaction ends: whoever commits a deposit before that
+    knows that it was not recalled first (R16).
+    """
+    keys = {"message_id": message_id, "batch": batch}
+    connection.execute(_SQL["hold_off_recalls"], keys)
     with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_SQL["batch_to_deposit"], {"message_id": message_id, "batch": batch}).fetchone()
+        row = cursor.execute(_SQL["batch_to_deposit"], keys).fetchone()
     if row is None:
         return None
+    policy, closed = row.pop("policy"), set(row.pop("closed") or ())
+    furthest = Policy.from_mapping(policy).furthest_in_scope if policy is not None else None
+    recipients = [
+        (mailbox_id, via)
+        for mailbox_id, via, kinship in zip(row.pop("mailbox_ids"), row.pop("via"), row.pop("kinship"), strict=True)
+        if mailbox_id not in closed and (furthest is None or kinship > furthest)
+    ]
     return DeliveryBatch(
         shard=row.pop("shard"),
-        mailbox_ids=row.pop("mailbox_ids"),
-        via=row.pop("via"),
+        mailbox_ids=[mailbox_id for mailbox_id, _ in recipients],
+        via=[via for _, via in recipients],
         deposited=row.pop("deposited"),
+        recall_id=row.pop("recall_id"),
         envelope_sender=row.pop("envelope_sender"),
         listed=ListedMessage(**row),
     )

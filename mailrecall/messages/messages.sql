@@ -1,9 +1,10 @@
 -- name: insert_message
 INSERT INTO message (id, organisation_id, sender_account_id, envelope_sender, channel, accepted_at, size, header_message_id,
                      from_header, to_header, subject, preview, attachments, deliveries_left)
-VALUES (nextval('message_id'), %(organisation_id)s, %(sender_account_id)s, %(envelope_sender)s, %(channel)s, %(accepted_at)s,
+VALUES (coalesce(%(id)s::bigint, nextval('message_id')), %(organisation_id)s, %(sender_account_id)s, %(envelope_sender)s, %(channel)s, %(accepted_at)s,
         %(size)s, %(header_message_id)s, %(from_header)s, %(to_header)s, %(subject)s, %(preview)s, %(attachments)s,
         %(deliveries_left)s)
+ON CONFLICT (id) DO NOTHING
 RETURNING id
 
 -- name: insert_content
@@ -74,16 +75,27 @@ SELECT e.address FROM envelope_recipient e LEFT JOIN account a ON a.id = e.accou
 -- name: expanded
 UPDATE message SET expanded_at = %(now)s, deliveries_left = deliveries_left + %(deliveries)s WHERE id = %(message_id)s
 
+-- name: hold_off_recalls
+-- R16: a request for a recall takes this row for itself, so until the caller's transaction ends no recall begins; deposits
+-- of the same message share it. A statement of its own: the next one then sees a recall that was waited for.
+SELECT FROM message WHERE id = %(message_id)s FOR KEY SHARE
+
 -- name: batch_to_deposit
-SELECT d.shard, d.mailbox_ids, d.via, d.deposited_at IS NOT NULL AS deposited, m.envelope_sender,
+-- With whoever is not to get a copy: those who closed since the expansion and, once the message is recalled, those in scope.
+SELECT d.shard, d.mailbox_ids, d.via, d.kinship, d.deposited_at IS NOT NULL AS deposited, m.envelope_sender,
+       r.id AS recall_id, r.policy,
+       (SELECT array_agg(a.id) FROM account a WHERE a.closed_at IS NOT NULL AND a.id = ANY (d.mailbox_ids)) AS closed,
        m.accepted_at, m.size, m.from_header, m.to_header, m.subject, m.preview, m.attachments
-  FROM delivery_batch d JOIN message m ON m.id = d.message_id
+  FROM delivery_batch d JOIN message m ON m.id = d.message_id LEFT JOIN recall r ON r.message_id = m.id
  WHERE d.message_id = %(message_id)s AND d.batch = %(batch)s
 
 -- name: message_to_file
 SELECT m.sender_account_id, m.author_filed_at IS NOT NULL AS filed,
        m.accepted_at, m.size, m.from_header, m.to_header, m.subject, m.preview, m.attachments
   FROM message m WHERE m.id = %(message_id)s
+
+-- name: is_accepted
+SELECT EXISTS (SELECT FROM message WHERE id = %(message_id)s)
 
 -- name: content
 SELECT content FROM message_content WHERE message_id = %(message_id)s

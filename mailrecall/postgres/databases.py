@@ -88,7 +88,8 @@ def connection_options(settings: Settings, application: str) -> dict[str, Any]:
         "application_name": f"mailrecall-{application}",
         "connect_timeout": max(1, round(settings.connect_timeout)),
         "options": f"-c statement_timeout={round(settings.statement_timeout * 1000)}"
-        " -c idle_in_transaction_session_timeout=60000 -c timezone=UTC",
+        # a transaction may wait for one on another database: longer than a statement there can take
+        f" -c idle_in_transaction_session_timeout={round(settings.statement_timeout * 3000)} -c timezone=UTC",
         # a peer that vanished without a word is noticed within half a minute, not after two hours
         "keepalives_idle": 10,
         "keepalives_interval": 5,

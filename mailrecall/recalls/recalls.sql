@@ -1,11 +1,12 @@
 -- name: subject
--- What a request is judged by. The row lock orders two requests for one message, and a request with the message's expansion.
+-- What a request is judged by. The row lock orders two requests for one message, a request with the message's expansion, and
+-- a request with deposits under way, which hold the row FOR KEY SHARE until their shard has committed (R16).
 SELECT m.id, m.sender_account_id, m.organisation_id, m.channel, m.accepted_at,
        EXISTS (SELECT FROM envelope_recipient e
                 WHERE e.message_id = m.id AND e.kind IN ('account', 'group')) AS local_recipients
   FROM message m
  WHERE m.id = %(message_id)s
-   FOR NO KEY UPDATE OF m
+   FOR UPDATE OF m
 
 -- name: recall_of_message
 SELECT id, requested_by, organisation_id FROM recall WHERE message_id = %(message_id)s
