@@ -1,6 +1,8 @@
 """Reports of recalls in tests: what leads up to one, and reading it where its reader finds it."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -9,8 +11,11 @@ from mailrecall import clock
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.copies import Fact, Folder
 from mailrecall.domain.outcomes import Outcome
+from mailrecall.domain.recalls import State
+from mailrecall.embedded.ports import free_ports
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
+from mailrecall.recalls import progress
 from mailrecall.recalls.requests import Requested
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
@@ -25,6 +30,39 @@ def settle(process: Process[Settings], requester: Account, message_id: int, reas
     assert isinstance(asked, Requested), asked
     dispatch.run(process)
     return asked.recall.id
+
+
+def give_up_on(process: Process[Settings], shard: int, firm: Company, message_id: int, *, whole: bool) -> int:
+    """Recall a message while a shard answers for none of its batches, or only for the first."""
+    databases = process.databases
+    asked = correspondence.ask(databases, firm.people[0], message_id)
+    assert isinstance(asked, Requested)
+    recall_id = asked.recall.id
+    dispatch.run(process, Task.PLAN)
+    with databases.control() as connection:
+        connection.execute(
+            "DELETE FROM outbox WHERE task = %s AND (args ->> 'shard')::int = %s"
+            " AND (args ->> 'recall_id')::bigint = %s AND (%s OR (args ->> 'batch')::int > %s)",
+            (Task.WITHDRAW, shard, recall_id, whole, len(databases.shards)),
+        )
+    dispatch.run(process, Task.WITHDRAW)
+    with databases.control() as connection:
+        assert progress.give_up(connection, recall_id, now=clock.now())
+    dispatch.run(process)
+    with databases.control() as connection:
+        row = connection.execute("SELECT state FROM recall WHERE id = %s", (recall_id,)).fetchone()
+    assert row == (State.SETTLED,)
+    return recall_id
+
+
+@contextmanager
+def silent_shard_1(settings: Settings) -> Iterator[Databases]:
+    """The same databases, with nobody at shard 1's address."""
+    (port,) = free_ports(1)
+    urls = (settings.shard_urls[0], f"postgresql://nobody@127.0.0.1:{port}/nothing")
+    databases = Databases(settings.model_copy(update={"shard_urls": urls, "connect_timeout": 1.0}), "tests")
+    yield databases
+    databases.close()
 
 
 def report_work(databases: Databases, recall_id: int) -> list[int]:

@@ -5,14 +5,20 @@ an administrator leaves out those whose copy was recalled (R23).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
+import psycopg
 from psycopg import Connection
 
+from mailrecall import logs
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.postgres import queries
 from mailrecall.postgres.databases import Databases
+
+log = logs.get(__name__)
 
 _SQL = queries.load(__package__, "outcomes.sql")
 
@@ -54,6 +60,28 @@ class External:
     via: int
 
 
+class Unknown(Enum):
+    """Why an addressee has no outcome."""
+
+    NEVER_DELIVERED = "never_delivered"
+    """The mailbox closed between acceptance and delivery: there was no copy."""
+    NOT_ANSWERED = "not_answered"
+    """Its shard answered the recall and then answered no more; the counts have it, its name could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """One recipient that the envelope names directly, under the addresses it uses for it."""
+
+    address: str
+    outcome: Outcome | Unknown
+
+    @property
+    def known(self) -> Outcome | None:
+        """The outcome, if there is one."""
+        return None if isinstance(self.outcome, Unknown) else self.outcome
+
+
 def locate(connection: Connection[Any], recall_id: int) -> Ledger:
     """Find out where a recall's outcomes lie; the connection is to the control database."""
     rows = connection.execute(_SQL["batches"], {"recall_id": recall_id}).fetchall()
@@ -62,6 +90,50 @@ def locate(connection: Connection[Any], recall_id: int) -> Ledger:
         done=frozenset(shard for _batch, shard, given_up in rows if not given_up),
         given_up={batch: shard for batch, shard, given_up in rows if given_up},
     )
+
+
+def of_addressees(databases: Databases, ledger: Ledger) -> list[Addressee]:
+    """Give each recipient that the envelope names directly, however often, one entry with its outcome.
+
+    Raises:
+        psycopg.OperationalError: a shard that answered the whole recall does not answer now.
+    """
+    with databases.control() as connection:
+        named = connection.execute(_SQL["named_directly"], {"recall_id": ledger.recall_id}).fetchall()
+    mailbox_ids = {account_id: None for _address, account_id in named if account_id is not None}
+    found: dict[int, Outcome] = {}
+    absence = Unknown.NEVER_DELIVERED
+    for shard in sorted(ledger.done) if mailbox_ids else ():
+        answered = False
+        with patience(ledger, shard):
+            found |= of_mailboxes(databases, ledger, shard, list(mailbox_ids))
+            answered = True
+        if not answered:
+            absence = Unknown.NOT_ANSWERED
+    if mailbox_ids:
+        found |= {f.mailbox_id: f.outcome for f in unreachable(databases, ledger) if f.mailbox_id in mailbox_ids}
+    spellings: dict[int | str, list[str]] = {}
+    standing: dict[int | str, Outcome | Unknown] = {}
+    for address, account_id in named:
+        recipient = address if account_id is None else account_id
+        spellings.setdefault(recipient, []).append(address)
+        standing[recipient] = Outcome.EXTERNAL if account_id is None else found.get(account_id, absence)
+    return [Addressee(", ".join(spellings[recipient]), outcome) for recipient, outcome in standing.items()]
+
+
+@contextmanager
+def patience(ledger: Ledger, shard: int) -> Iterator[None]:
+    """Go without a shard that does not answer, if the recall itself had to give up on that shard.
+
+    The counts are complete in any case; what is missing is names. A shard that answered the whole recall comes back
+    soon: its failure is the caller's, who tries again.
+    """
+    try:
+        yield
+    except psycopg.OperationalError:
+        if ledger.waits_for(shard):
+            raise
+        log.warning("outcomes.shard_silent", recall_id=ledger.recall_id, shard=shard)
 
 
 def of_mailboxes(databases: Databases, ledger: Ledger, shard: int, mailbox_ids: Sequence[int]) -> dict[int, Outcome]:

@@ -3,6 +3,12 @@
 -- name: batches
 SELECT batch, shard, state = 'unreachable' FROM recall_batch WHERE recall_id = %(recall_id)s ORDER BY batch
 
+-- name: named_directly
+SELECT e.address, e.account_id
+  FROM recall r JOIN envelope_recipient e ON e.message_id = r.message_id
+ WHERE r.id = %(recall_id)s AND e.kind <> 'group'
+ ORDER BY e.position
+
 -- name: recipients_of_batch
 SELECT d.mailbox_ids, d.via
   FROM recall r JOIN delivery_batch d ON d.message_id = r.message_id

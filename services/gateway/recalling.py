@@ -8,11 +8,12 @@ from uuid import UUID
 from mailrecall.directory import lookup
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.copies import author_copy_id
-from mailrecall.domain.outcomes import Outcome, Tally
+from mailrecall.domain.outcomes import Tally
 from mailrecall.domain.recalls import Refusal, Refused, Requester, State
 from mailrecall.postgres import queries
 from mailrecall.postgres.databases import Databases
 from mailrecall.recalls import outcomes, requests, views
+from mailrecall.recalls.outcomes import Addressee
 from mailrecall.recalls.views import RecallView
 from mailrecall.wiring import Process
 from services.gateway.problems import Code, Problem, not_found
@@ -82,14 +83,6 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Addressee:
-    """Somebody whom the sender named directly; no outcome when the mailbox closed before the message got there."""
-
-    address: str
-    outcome: Outcome | None
-
-
-@dataclass(frozen=True, slots=True)
 class Answer:
     """What a request for a recall led to; `progress` only if the account may see that recall."""
 
@@ -132,7 +125,7 @@ def find(process: Process[GatewaySettings], account: Account, public_id: UUID) -
 
 
 def addressees(process: Process[GatewaySettings], account: Account, public_id: UUID) -> list[Addressee]:
-    """Return what became of each recipient whom the sender named directly.
+    """Return what became of each recipient whom the sender named directly, as far as shards answer that must.
 
     Only the sender who recalled the message may know: to an administrator nobody exists from whom it went (R23).
 
@@ -145,17 +138,8 @@ def addressees(process: Process[GatewaySettings], account: Account, public_id: U
     if view.state is not State.SETTLED:
         raise Problem(Code.NOT_SETTLED, "The recall is still going on; who kept a copy is known at its end.")
     with process.databases.control() as control:
-        named = control.execute(_SQL["named_directly"], {"message_id": view.message_id}).fetchall()
         ledger = outcomes.locate(control, view.id)
-    mailbox_ids = [account_id for _address, account_id in named if account_id is not None]
-    found: dict[int, Outcome] = {}
-    for shard in sorted(ledger.done) if mailbox_ids else ():
-        found |= outcomes.of_mailboxes(process.databases, ledger, shard, mailbox_ids)
-    found |= {failed.mailbox_id: failed.outcome for failed in outcomes.unreachable(process.databases, ledger)}
-    return [
-        Addressee(address, Outcome.EXTERNAL if account_id is None else found.get(account_id))
-        for address, account_id in named
-    ]
+    return outcomes.of_addressees(process.databases, ledger)
 
 
 def _visible(databases: Databases, account: Account, public_id: UUID) -> RecallView:

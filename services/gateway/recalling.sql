@@ -3,8 +3,3 @@
 SELECT position, address FROM envelope_recipient
  WHERE message_id = %(message_id)s AND kind = 'group'
  ORDER BY position
-
--- name: named_directly
-SELECT address, account_id FROM envelope_recipient
- WHERE message_id = %(message_id)s AND kind <> 'group'
- ORDER BY position

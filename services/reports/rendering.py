@@ -9,9 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from mailrecall.domain.outcomes import Outcome, Tally
 from mailrecall.domain.recalls import Result
+from mailrecall.recalls.outcomes import Unknown
 from services.reports import spreadsheets
 from services.reports.languages import Language
-from services.reports.report import Group, Reader, Report, Unknown
+from services.reports.report import Group, Reader, Report
 from services.reports.wording import HEADLINES, OUTCOMES, REASONS, SUBJECTS, UNKNOWNS
 
 MEMBERS_INLINE = 50

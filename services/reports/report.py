@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum, StrEnum
+from enum import StrEnum
 from uuid import UUID
 
 from mailrecall.domain.outcomes import Outcome, Tally
 from mailrecall.domain.policy import Policy
 from mailrecall.domain.recalls import Result
+from mailrecall.recalls.outcomes import Addressee, Unknown
 from mailrecall.recalls.views import NAMED_DIRECTLY, RecallView
 
 
@@ -21,23 +22,6 @@ class Reader(StrEnum):
     """Recalled somebody's message."""
     AUTHOR = "author"
     """Wrote a message that an administrator recalled, and is told with `notify_author`."""
-
-
-class Unknown(Enum):
-    """Why an addressee has no outcome."""
-
-    NEVER_DELIVERED = "never_delivered"
-    """The mailbox closed between acceptance and delivery: there was no copy."""
-    NOT_ANSWERED = "not_answered"
-    """Its shard answered the recall and then answered no more; the counts have it, its name could not be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Addressee:
-    """One recipient that the envelope names, under the addresses it uses for it."""
-
-    address: str
-    outcome: Outcome | Unknown
 
 
 @dataclass(frozen=True, slots=True)

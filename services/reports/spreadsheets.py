@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from io import StringIO
 
 from mailrecall.domain.outcomes import Outcome
+from mailrecall.recalls.outcomes import Addressee, Unknown
 from services.reports.languages import Language
-from services.reports.report import Addressee, Member, Unknown
+from services.reports.report import Member
 from services.reports.wording import OUTCOMES, REASONS, UNKNOWNS
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "\t", "\r", "\n")

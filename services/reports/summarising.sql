@@ -1,10 +1,10 @@
 -- name: recalled_message
 SELECT accepted_at, header_message_id, from_header, sender_account_id FROM message WHERE id = %(message_id)s
 
--- name: envelope
-SELECT e.position, e.address, e.kind, e.account_id, coalesce(g.display_name, '')
+-- name: groups
+SELECT e.position, e.address, coalesce(g.display_name, '')
   FROM envelope_recipient e LEFT JOIN mail_group g ON g.id = e.group_id
- WHERE e.message_id = %(message_id)s
+ WHERE e.message_id = %(message_id)s AND e.kind = 'group'
  ORDER BY e.position
 
 -- name: lock_recall

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import Result
-from services.reports.report import Unknown
+from mailrecall.recalls.outcomes import Unknown
 
 
 def N_(message: str) -> str:  # noqa: N802 - the name by which gettext's tools find messages

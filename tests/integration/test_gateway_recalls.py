@@ -11,8 +11,10 @@ from mailrecall.domain.copies import author_copy_id
 from mailrecall.domain.recalls import Channel
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
+from mailrecall.wiring import Process
 from tests import company, correspondence, dispatch
 from tests.gateway import Gateway, gateway, pointers, problem
+from tests.reported import give_up_on, silent_shard_1
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +77,30 @@ def test_r9_r11_r15_a_recall_from_request_to_result(web, firm, databases):
     listed = web.as_(sender).get("/folders/sent/messages").get_json()["messages"]
     assert next(entry for entry in listed if entry["id"] == view["message_id"])["recall"] == mark
     assert web.as_(sender).get(f"/messages/{view['message_id']}").get_json()["recall"] == mark
+
+
+@pytest.mark.rule(9)
+def test_r9_outcomes_are_shown_as_far_as_known_when_a_shard_the_recall_gave_up_on_is_silent(settings, databases):
+    web = gateway(settings, databases, batch_size=7)
+    firm = company.found(databases, people=40)
+    sender, *others = firm.people
+    staff = company.group(databases, f"staff@{firm.domain}", others)
+    message_id = correspondence.send(databases, sender, *others, staff, "someone@elsewhere.example")
+    web.deliver()
+    recall_id = give_up_on(Process(web.process.settings, databases), 1, firm, message_id, whole=False)
+    with databases.control() as control:
+        row = control.execute("SELECT public_id FROM recall WHERE id = %s", (recall_id,)).fetchone()
+    assert row is not None
+
+    with silent_shard_1(settings) as lame:
+        answer = gateway(settings, lame).as_(sender).get(f"/recalls/{row[0]}/recipients")
+
+    told = {entry["address"]: entry["outcome"] for entry in answer.get_json()["recipients"]}
+    assert told.pop("someone@elsewhere.example") == "external"
+    assert told.keys() == {person.address for person in others}
+    assert {told[person.address] for person in others if person.shard == 0} == {"recalled"}
+    # the batches that were given up are known to the control database, those that were not lie on the silent shard
+    assert {told[person.address] for person in others if person.shard == 1} == {"unreachable", None}
 
 
 @pytest.mark.rule(15, 17)

@@ -9,19 +9,26 @@ import pytest
 from mailrecall import clock
 from mailrecall.domain.copies import Fact
 from mailrecall.domain.outcomes import Outcome
-from mailrecall.domain.recalls import State
-from mailrecall.embedded.ports import free_ports
-from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
-from mailrecall.recalls import outcomes, progress
-from mailrecall.recalls.requests import Requested
+from mailrecall.recalls import outcomes
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 from services.reports import gathering
 from services.reports.summarising import write_reports
 from tests import correspondence, dispatch
-from tests.company import Company
-from tests.reported import NAMES, inbox, mixed, part, report, report_work, settle, system_mails, totals
+from tests.reported import (
+    NAMES,
+    give_up_on,
+    inbox,
+    mixed,
+    part,
+    report,
+    report_work,
+    settle,
+    silent_shard_1,
+    system_mails,
+    totals,
+)
 
 
 @pytest.fixture
@@ -62,38 +69,10 @@ def test_r9_failed_recipients_are_read_in_pages_without_loss(process, databases,
     assert told == dict(correspondence.ledger(databases, recall_id).rows)
 
 
-def give_up_on(process: Process[Settings], shard: int, firm: Company, message_id: int, *, whole: bool) -> int:
-    """Recall a message while a shard answers for none of its batches, or only for the first."""
-    databases = process.databases
-    asked = correspondence.ask(databases, firm.people[0], message_id)
-    assert isinstance(asked, Requested)
-    recall_id = asked.recall.id
-    dispatch.run(process, Task.PLAN)
-    with databases.control() as connection:
-        connection.execute(
-            "DELETE FROM outbox WHERE task = %s AND (args ->> 'shard')::int = %s"
-            " AND (args ->> 'recall_id')::bigint = %s AND (%s OR (args ->> 'batch')::int > %s)",
-            (Task.WITHDRAW, shard, recall_id, whole, len(databases.shards)),
-        )
-    dispatch.run(process, Task.WITHDRAW)
-    with databases.control() as connection:
-        assert progress.give_up(connection, recall_id, now=clock.now())
-    dispatch.run(process)
-    with databases.control() as connection:
-        row = connection.execute("SELECT state FROM recall WHERE id = %s", (recall_id,)).fetchone()
-    assert row == (State.SETTLED,)
-    return recall_id
-
-
 @pytest.fixture
-def without_shard_1(settings: Settings, process: Process[Settings]):
-    """The same process, with nobody at shard 1's address."""
-    (port,) = free_ports(1)
-    urls = (settings.shard_urls[0], f"postgresql://nobody@127.0.0.1:{port}/nothing")
-    lame = process.settings.model_copy(update={"shard_urls": urls, "connect_timeout": 1.0})
-    databases = Databases(lame, "tests")
-    yield Process(lame, databases)
-    databases.close()
+def without_shard_1(process: Process[Settings]):
+    with silent_shard_1(process.settings) as databases:
+        yield Process(process.settings, databases)
 
 
 @pytest.mark.rule(9, 18)

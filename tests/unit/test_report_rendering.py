@@ -11,18 +11,17 @@ import pytest
 from mailrecall.domain.outcomes import Outcome, Tally
 from mailrecall.domain.policy import Policy
 from mailrecall.domain.recalls import Result, State
+from mailrecall.recalls.outcomes import Addressee, Unknown
 from mailrecall.recalls.views import RecallView
 from services.reports.languages import LANGUAGES
 from services.reports.rendering import ADDRESSEES_INLINE, MEMBERS_INLINE, Letter, render, segments
 from services.reports.report import (
-    Addressee,
     Findings,
     Group,
     Member,
     Reader,
     RecalledMessage,
     Report,
-    Unknown,
     report_for,
 )
 

@@ -7,9 +7,10 @@ from io import StringIO
 import pytest
 
 from mailrecall.domain.outcomes import Outcome
+from mailrecall.recalls.outcomes import Addressee, Unknown
 from services.reports import spreadsheets
 from services.reports.languages import LANGUAGES
-from services.reports.report import Addressee, Member, Unknown
+from services.reports.report import Member
 
 EN, ZH = LANGUAGES["en"], LANGUAGES["zh"]
 

@@ -46,7 +46,7 @@ class ProgressSchema(Schema):
 
 
 class AddresseeSchema(Schema):
-    """Somebody whom the sender named directly, with what became of their copy."""
+    """Somebody whom the sender named directly, with what became of their copy if that is known."""
 
     address = fields.String()
-    outcome = OutcomeName(allow_none=True)
+    outcome = OutcomeName(attribute="known", allow_none=True)
