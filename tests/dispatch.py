@@ -14,7 +14,7 @@ from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 from services.delivery.depositing import deposit_batch, file_author_copy
-from services.delivery.expansion import expand_message
+from services.delivery.expansion import bounce_undeliverable, expand_message
 from services.delivery.forwarding import forward_message
 from services.recall.planning import plan_recall
 from services.recall.settling import settle_recall
@@ -22,6 +22,7 @@ from services.recall.withdrawing import withdraw_batch
 
 USE_CASES: dict[str, Callable[..., None]] = {
     Task.EXPAND: expand_message,
+    Task.BOUNCE: bounce_undeliverable,
     Task.DEPOSIT: deposit_batch,
     Task.FILE_AUTHOR_COPY: file_author_copy,
     Task.FORWARD: forward_message,

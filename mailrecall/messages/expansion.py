@@ -18,12 +18,10 @@ _SQL = queries.load(__package__, "messages.sql")
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """What a first expansion found; None of it when the message was expanded before."""
+    """What a first expansion found."""
 
     batches: int
     externals: int
-    undeliverable: tuple[str, ...]
-    """Addressees that were closed or removed since the message was accepted."""
 
 
 def expand(connection: Connection[Any], message_id: int, *, batch_size: int, now: datetime) -> Expansion | None:
@@ -47,14 +45,21 @@ def expand(connection: Connection[Any], message_id: int, *, batch_size: int, now
     }
     batches = connection.execute(_SQL["expand"], parameters).fetchall()
     externals = connection.execute(_SQL["expand_externals"], {"message_id": message_id}).rowcount
-    undeliverable = connection.execute(_SQL["unreachable_recipients"], {"message_id": message_id}).fetchall()
     todo: list[Work] = []
     if hold is None or not hold.ended:
         # R30: of what was recalled or rejected while it was held, only who would have got it is written down
         todo += [work.deposit(message_id, batch, shard) for batch, shard in sorted(batches)]
         todo += [work.relay(message_id)] * bool(externals)
-    outbox.add(connection, todo, due_at=now)
     connection.execute(_SQL["expanded"], {"message_id": message_id, "now": now, "deliveries": len(todo)})
+    if undeliverable(connection, message_id):
+        todo.append(work.bounce(message_id))
+    outbox.add(connection, todo, due_at=now)
     if hold is not Hold.REJECTED:  # whose expansion was counted when it was rejected
         deliveries_done(connection, message_id, done=1, now=now)
-    return Expansion(len(batches), externals, tuple(address for (address,) in undeliverable))
+    return Expansion(len(batches), externals)
+
+
+def undeliverable(connection: Connection[Any], message_id: int) -> list[str]:
+    """Return the addressees that were closed or removed since the message was accepted."""
+    rows = connection.execute(_SQL["undeliverable"], {"message_id": message_id}).fetchall()
+    return [address for (address,) in rows]

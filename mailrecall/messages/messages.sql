@@ -42,7 +42,8 @@ WITH RECURSIVE reached (via, group_id) AS (
            CASE WHEN a.domain_id = %(domain_id)s THEN 0 WHEN a.organisation_id = %(organisation_id)s THEN 1 ELSE 2 END AS kinship,
            (row_number() OVER (PARTITION BY a.shard ORDER BY a.id) - 1) / %(batch_size)s AS range
       FROM recipients r JOIN account a ON a.id = r.account_id
-     WHERE a.closed_at IS NULL
+     -- a group's closed members are members no more; one named directly gets no copy, but an outcome (R9: gone)
+ WHERE a.closed_at IS NULL OR r.via = 0
 )
 SELECT %(message_id)s, row_number() OVER (ORDER BY range, shard), shard,
        array_agg(id ORDER BY id), array_agg(via::smallint ORDER BY id), array_agg(kinship::smallint ORDER BY id)
@@ -65,7 +66,7 @@ SELECT %(message_id)s, address, min(via)
          WHERE g.external_address IS NOT NULL) AS every_way
  GROUP BY address
 
--- name: unreachable_recipients
+-- name: undeliverable
 -- Addressees that closed between acceptance and delivery: their mail bounces.
 SELECT e.address FROM envelope_recipient e LEFT JOIN account a ON a.id = e.account_id
  WHERE e.message_id = %(message_id)s

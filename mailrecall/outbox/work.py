@@ -11,6 +11,7 @@ class Task(StrEnum):
     EXPAND = "delivery.expand"
     DEPOSIT = "delivery.deposit"
     FILE_AUTHOR_COPY = "delivery.file_author_copy"
+    BOUNCE = "delivery.bounce"
     RELAY = "delivery.relay"
     FORWARD = "delivery.forward"
     PLAN = "recall.plan"
@@ -21,7 +22,7 @@ class Task(StrEnum):
 
 
 class Queue:
-    """Where each kind of work waits. A shard has queues of its own: a slow shard holds up only itself."""
+    """Where each kind of work waits; what is done on a shard waits in queues of the shard's own."""
 
     DELIVERY = "delivery"
     RECALL = "recall"
@@ -61,6 +62,11 @@ def deposit(message_id: int, batch: int, shard: int) -> Work:
 def file_author_copy(message_id: int, shard: int) -> Work:
     """Put the author's own copy into their Sent folder."""
     return Work(Task.FILE_AUTHOR_COPY, Queue.deposit(shard), {"message_id": message_id, "shard": shard})
+
+
+def bounce(message_id: int) -> Work:
+    """Tell a message's sender of addressees who closed before it was delivered."""
+    return Work(Task.BOUNCE, Queue.DELIVERY, {"message_id": message_id})
 
 
 def relay(message_id: int) -> Work:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from mailrecall import logs
-from mailrecall.messages.expansion import expand
+from mailrecall.messages.expansion import expand, undeliverable
 from mailrecall.outbox import store as outbox
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
@@ -13,12 +13,17 @@ log = logs.get(__name__)
 
 
 def expand_message(process: Process[Settings], *, message_id: int, work_id: int, now: datetime) -> None:
-    """Expand a message; addressees that closed in the meantime bounce."""
+    """Expand a message; a second time changes nothing."""
     with process.databases.control() as connection:
         expansion = expand(connection, message_id, batch_size=process.settings.batch_size, now=now)
-        if expansion and expansion.undeliverable:
-            failures = dict.fromkeys(expansion.undeliverable, "550 5.1.1 The mailbox was closed")
-            bounce_for(connection, message_id, failures, now=now, hostname=process.settings.hostname)
         outbox.finish(connection, work_id)
     if expansion:
         log.info("delivery.expanded", message_id=message_id, batches=expansion.batches, externals=expansion.externals)
+
+
+def bounce_undeliverable(process: Process[Settings], *, message_id: int, work_id: int, now: datetime) -> None:
+    """Tell the sender of addressees who closed between acceptance and expansion."""
+    with process.databases.control() as connection:
+        failures = dict.fromkeys(undeliverable(connection, message_id), "550 5.1.1 The mailbox was closed")
+        bounce_for(connection, message_id, failures, now=now, hostname=process.settings.hostname)
+        outbox.finish(connection, work_id)

@@ -10,7 +10,7 @@ from mailrecall.outbox.work import Task
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process, bootstrap
 from services.delivery.depositing import deposit_batch, file_author_copy
-from services.delivery.expansion import expand_message
+from services.delivery.expansion import bounce_undeliverable, expand_message
 from services.delivery.forwarding import forward_message
 from services.delivery.relaying import relay
 
@@ -26,6 +26,7 @@ def relay_message(process: Process[Settings], *, message_id: int, work_id: int, 
 process = bootstrap(Settings, "delivery")
 app = celery_app("delivery", process.settings)
 register(app, process, Task.EXPAND, expand_message)
+register(app, process, Task.BOUNCE, bounce_undeliverable)
 register(app, process, Task.DEPOSIT, deposit_batch)
 register(app, process, Task.FILE_AUTHOR_COPY, file_author_copy)
 register(app, process, Task.RELAY, relay_message)

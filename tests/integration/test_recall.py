@@ -1,5 +1,6 @@
 """A recall from request to settlement, by the use cases on real databases: every outcome, every order of events."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import psycopg
@@ -9,6 +10,8 @@ from mailrecall import clock
 from mailrecall.domain.copies import Fact
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import Channel, Refusal, Refused, Result, State
+from mailrecall.embedded.deadlines import poll
+from mailrecall.messages import delivery
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
 from mailrecall.recalls import views
@@ -101,6 +104,75 @@ def test_r16_a_message_recalled_before_its_expansion_never_appears(process, data
 
     assert correspondence.ledger(databases, asked.recall.id).counts == {Outcome.RECALLED: 5}
     assert not any(correspondence.has_copy(databases, person, message_id) for person in others)
+
+
+@pytest.mark.rule(16)
+def test_r16_a_deposit_after_the_request_leaves_no_copy_to_be_read_in_between(process, databases):
+    firm = company.found(databases, people=6)
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(process, Task.EXPAND)
+    asked = correspondence.ask(databases, sender, message_id)
+    assert isinstance(asked, Requested)
+
+    dispatch.run(process, Task.DEPOSIT)
+    appeared = [person for person in others if correspondence.has_copy(databases, person, message_id)]
+    dispatch.run(process)
+
+    assert appeared == []
+    assert correspondence.ledger(databases, asked.recall.id).counts == {Outcome.RECALLED: 5}
+
+
+@pytest.mark.rule(16)
+def test_r16_a_request_waits_for_a_deposit_under_way(process, databases):
+    firm = company.found(databases, people=2)
+    sender, recipient = firm.people
+    message_id = correspondence.send(databases, sender, recipient)
+    dispatch.run(process, Task.EXPAND)
+    with ThreadPoolExecutor(1) as threads:
+        with databases.control() as connection:
+            delivery.lock_batch_to_deposit(connection, message_id, 1)
+            asking = threads.submit(correspondence.ask, databases, sender, message_id)
+            assert poll(lambda: waiting(databases), timeout=20), "the request did not wait"
+        asked = asking.result(20)
+    assert isinstance(asked, Requested)
+    dispatch.run(process)
+
+
+def waiting(databases: Databases) -> bool:
+    """Tell whether some connection waits for a row lock."""
+    with databases.control() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ).fetchone()
+    return bool(row and row[0])
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("recalled_first", [False, True])
+def test_r9_who_closed_before_the_delivery_is_accounted_for_and_bounces(process, databases, recalled_first):
+    firm = company.found(databases, people=2)
+    sender, recipient = firm.people
+    leaver = company.hire(databases, f"leaver@{firm.domain}")
+    message_id = correspondence.send(databases, sender, recipient, leaver)
+    with databases.control() as connection:
+        connection.execute("UPDATE account SET closed_at = now() WHERE id = %s", (leaver.id,))
+    if not recalled_first:
+        dispatch.run(process)
+
+    view = recalled(process, sender, message_id)
+
+    assert not correspondence.has_copy(databases, leaver, message_id)
+    ledger = correspondence.ledger(databases, view.id)
+    assert ledger.of(leaver) is (Outcome.RECALLED if recalled_first else Outcome.GONE)
+    assert view.tally.total == 2
+    with databases.control() as connection:
+        bounces = connection.execute(
+            "SELECT count(*) FROM message m JOIN envelope_recipient e ON e.message_id = m.id"
+            " WHERE m.channel = 'system' AND e.account_id = %s",
+            (sender.id,),
+        ).fetchone()
+    assert bounces == (1,)
 
 
 @pytest.mark.rule(16, 1)
