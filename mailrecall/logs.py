@@ -2,10 +2,14 @@
 
 import logging
 import sys
+import traceback
 
 import structlog
 
 from mailrecall.settings import Settings
+
+_MOST_PLACES = 10
+"""Places of a failure that are logged, the innermost ones."""
 
 
 def configure(settings: Settings) -> None:
@@ -48,3 +52,18 @@ def get(name: str) -> structlog.stdlib.BoundLogger:
     """Return the logger of a module: `log = logs.get(__name__)`, then `log.info("recall.planned", recall_id=7)`."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
+
+
+def kind_of(error: BaseException) -> str:
+    """Return the kind of an error and, of one that PostgreSQL reported, its SQLSTATE; never its text.
+
+    The text of an error can quote a row or a header field, and those hold addresses and content (R23).
+    """
+    sqlstate = getattr(error, "sqlstate", None)
+    return f"{type(error).__name__} {sqlstate}" if sqlstate else type(error).__name__
+
+
+def describe(error: BaseException) -> dict[str, object]:
+    """Return what may be logged of an error that nobody foresaw: its kind, and the places it came through."""
+    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    return {"failure": kind_of(error), "places": places[-_MOST_PLACES:]}

@@ -1,6 +1,5 @@
 """How every task runs: once its work is found open, with its failure recorded where the reconciler can see it."""
 
-import traceback
 from collections.abc import Callable
 
 import psycopg
@@ -39,7 +38,7 @@ def register(app: Celery, process: Process[Settings], task: Task, use_case: UseC
         except Exception as error:  # noqa: BLE001 - whatever it is, it is recorded and raised
             _record_failure(process, task, work_id, error, ids)
             # Celery logs and shows what a task raises: neither the error's text nor its cause may be in it
-            raise WorkFailedError(_described(error)) from None
+            raise WorkFailedError(logs.kind_of(error)) from None
 
 
 class WorkFailedError(Exception):
@@ -50,24 +49,16 @@ OUTAGES = (psycopg.OperationalError, OSError)
 """A database, the broker or another host did not answer."""
 
 
-def _described(error: Exception) -> str:
-    # the text of a database error can quote a row, and a row can hold an address (R23): kind and SQLSTATE have to do
-    sqlstate = getattr(error, "sqlstate", None)
-    return f"{type(error).__name__} {sqlstate}" if sqlstate else type(error).__name__
-
-
 def _record_failure(
     process: Process[Settings], task: Task, work_id: int, error: Exception, ids: dict[str, int]
 ) -> None:
-    failure = _described(error)
-    where = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-4:]]
-    facts = {"task": task.value, "work_id": work_id, "failure": failure, "where": where, **ids}
+    facts = {"task": task.value, "work_id": work_id, **logs.describe(error), **ids}
     try:
         with process.databases.control() as connection:
             dead = outbox.fail(
                 connection,
                 work_id,
-                failure,
+                logs.kind_of(error),
                 outage=isinstance(error, OUTAGES),
                 most=process.settings.outbox_failures,
                 now=clock.now(),

@@ -125,8 +125,8 @@ class Handler:
         return f"250 2.0.0 Accepted as {message_id}"
 
     async def handle_exception(self, error: Exception) -> str:
-        """Answer an error that nobody foresaw; its text is for the log, not for strangers."""
-        log.error("intake.failed", failure=type(error).__name__, exc_info=error)
+        """Answer an error that nobody foresaw."""
+        log.error("intake.failed", **logs.describe(error))
         return TEMPORARY
 
     def _refused(self, command: str, error: RefusedError) -> str:

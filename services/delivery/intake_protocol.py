@@ -180,9 +180,8 @@ class IntakeProtocol(SMTP):
         self.envelope.content = self.envelope.original_content = content
         try:
             reply: str = await self._call_handler_hook("DATA")
-        except Exception as error:
-            # whatever happened, nothing was acknowledged
-            log.error("intake.failed", failure=type(error).__name__, exc_info=error)
+        except Exception as error:  # noqa: BLE001 - whatever happened, nothing was acknowledged
+            log.error("intake.failed", **logs.describe(error))
             return TEMPORARY
         return reply
 

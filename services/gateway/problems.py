@@ -1,6 +1,5 @@
 """What the API says when it cannot do what was asked: problem documents (RFC 9457), never an internal detail."""
 
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -220,9 +219,7 @@ def _of_database(error: Exception) -> Response:
 
 
 def _of_bug(error: Exception) -> Response:
-    # places only: the text of an error can quote a row or a header, and those hold addresses and content
-    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
-    log.error("request.failed", failure=type(error).__name__, places=places)
+    log.error("request.failed", **logs.describe(error))
     return Problem(
         Code.INTERNAL, "Something went wrong here; the request id in X-Request-Id leads to its trace in the log."
     ).response()
