@@ -52,6 +52,12 @@ class Incoming:
     recipients: Sequence[EnvelopeRecipient]
     file_author_copy: bool = False
     """Whether the author's Sent folder gets a copy (R15)."""
+    id: int | None = None
+    """An even id that the message has had as a draft (R28); None: it gets one."""
+
+
+class AlreadyAcceptedError(Exception):
+    """R28: a message of that id was accepted before: the draft was sent."""
 
 
 def accept(connection: Connection[Any], incoming: Incoming, *, now: datetime) -> int:
@@ -59,11 +65,15 @@ def accept(connection: Connection[Any], incoming: Incoming, *, now: datetime) ->
 
     Returns:
         the message's id.
+
+    Raises:
+        AlreadyAcceptedError: the given id is that of an accepted message; nothing was written then.
     """
     files_copy = incoming.file_author_copy and incoming.author is not None
     row = connection.execute(
         _SQL["insert_message"],
         {
+            "id": incoming.id,
             "organisation_id": incoming.author.organisation_id if incoming.author else None,
             "sender_account_id": incoming.author.account_id if incoming.author else None,
             "envelope_sender": incoming.envelope_sender,
@@ -81,7 +91,7 @@ def accept(connection: Connection[Any], incoming: Incoming, *, now: datetime) ->
         },
     ).fetchone()
     if row is None:
-        raise AssertionError("INSERT … RETURNING gave no row")
+        raise AlreadyAcceptedError
     message_id: int = row[0]
     connection.execute(_SQL["insert_content"], {"message_id": message_id, "content": incoming.content})
     _insert_envelope(connection, message_id, incoming.recipients)
@@ -99,6 +109,12 @@ def accept(connection: Connection[Any], incoming: Incoming, *, now: datetime) ->
         todo.append(work.file_author_copy(message_id, incoming.author.shard))
     outbox.add(connection, todo, due_at=now)
     return message_id
+
+
+def is_accepted(connection: Connection[Any], message_id: int) -> bool:
+    """Tell whether a message of that id was accepted: a draft is being sent, or was."""
+    row = connection.execute(_SQL["is_accepted"], {"message_id": message_id}).fetchone()
+    return bool(row and row[0])
 
 
 def _insert_envelope(connection: Connection[Any], message_id: int, recipients: Sequence[EnvelopeRecipient]) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.copies import Folder, author_copy_id, is_author_copy
-from mailrecall.mailstore import reading
+from mailrecall.mailstore import drafts, reading
 from mailrecall.mailstore.reading import Entry, FolderCount, Removal, Shown
 from mailrecall.mime import parts
 from mailrecall.mime.parts import Attachment, Readable
@@ -17,6 +17,7 @@ from services.gateway.problems import Code, FieldError, Problem, not_found
 
 _RECEIVED_GOES_TO = {Folder.INBOX, Folder.TRASH, Folder.JUNK, Folder.ARCHIVE}
 _AUTHORED_GOES_TO = {Folder.SENT, Folder.TRASH, Folder.ARCHIVE}
+_DRAFT_GOES_TO = {Folder.DRAFTS, Folder.TRASH}
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +141,9 @@ def change(
     Raises:
         Problem: there is no such message in this mailbox, or it does not belong into that folder.
     """
-    if folder is not None:
-        _refuse_folder(copy_id, folder)
     with databases.shard(owner.shard) as shard:
+        if folder is not None:
+            _refuse_folder(copy_id, folder, is_draft=drafts.exists(shard, owner.id, copy_id))
         if unread is True:
             reading.mark_unread(shard, owner.id, copy_id)
         elif unread is False:
@@ -165,12 +166,16 @@ def delete(databases: Databases, owner: Account, copy_id: int, *, permanent: boo
     return removal
 
 
-def _refuse_folder(copy_id: int, folder: Folder) -> None:
+def _refuse_folder(copy_id: int, folder: Folder, *, is_draft: bool) -> None:
     # R15: the Sent folder shows what one wrote, and what became of it; nothing else may pass for that
-    allowed = _AUTHORED_GOES_TO if is_author_copy(copy_id) else _RECEIVED_GOES_TO
+    if is_draft:
+        allowed, what = _DRAFT_GOES_TO, "A draft"
+    elif is_author_copy(copy_id):
+        allowed, what = _AUTHORED_GOES_TO, "A message that was sent"
+    else:
+        allowed, what = _RECEIVED_GOES_TO, "A message that was received"
     if folder not in allowed:
-        choices = ", ".join(sorted(choice.slug for choice in allowed))
-        detail = f"A message that was {'sent' if is_author_copy(copy_id) else 'received'} can go to {choices}."
+        detail = f"{what} can go to {', '.join(sorted(choice.slug for choice in allowed))}."
         raise Problem(Code.INVALID, detail, [FieldError("#/folder", detail)])
 
 

@@ -45,7 +45,10 @@ class Code(StrEnum):
     NO_LOCAL_RECIPIENTS = "no_local_recipients"
     NOT_SETTLED = "not_settled"
     NOT_HELD = "not_held"
+    BEING_SENT = "being_sent"
+    VERSION_CONFLICT = "version_conflict"
     TOO_LARGE = "too_large"
+    VERSION_REQUIRED = "version_required"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     INVALID = "invalid"
     RECIPIENTS_REFUSED = "recipients_refused"
@@ -77,6 +80,9 @@ CATALOGUE: Mapping[Code, Kind] = {
     Code.NO_LOCAL_RECIPIENTS: Kind(HTTPStatus.CONFLICT, "Nobody who got this message has a mailbox here"),
     Code.NOT_SETTLED: Kind(HTTPStatus.CONFLICT, "The recall is still going on"),
     Code.NOT_HELD: Kind(HTTPStatus.CONFLICT, "The message does not wait any more"),
+    Code.BEING_SENT: Kind(HTTPStatus.CONFLICT, "The draft is being sent"),
+    Code.VERSION_CONFLICT: Kind(HTTPStatus.PRECONDITION_FAILED, "Somebody has saved another version"),
+    Code.VERSION_REQUIRED: Kind(HTTPStatus.PRECONDITION_REQUIRED, "Say which version you mean"),
     Code.TOO_LARGE: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "That is too large"),
     Code.UNSUPPORTED_MEDIA_TYPE: Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A body of this type is not taken here"),
     Code.INVALID: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "Some values are not right"),

@@ -59,9 +59,9 @@ def send(process: Process[GatewaySettings], author: Account, message: NewMessage
     Raises:
         Problem: a recipient cannot get it, or it is too large; nothing is stored then.
     """
-    recipients = _resolve(process, message.addressees)
-    content = _compose(process.settings, author, message, None, now=now)
-    return _accept(process, author, recipients, content, now=now)
+    recipients = resolve(process, message.addressees)
+    content = composed(process.settings, author, message, None, now=now)
+    return accepted(process, author, recipients, content, now=now)
 
 
 def forward(
@@ -84,16 +84,21 @@ def forward(
     if entry is None or enclosed is None:
         raise not_found("message")
     message = NewMessage(to=forward_to.to, subject=_forwarded_subject(entry.subject), text=forward_to.comment)
-    recipients = _resolve(process, message.addressees)
-    content = _compose(process.settings, author, message, enclosed, now=now)
+    recipients = resolve(process, message.addressees)
+    content = composed(process.settings, author, message, enclosed, now=now)
     with process.databases.shard(author.shard) as shard:
         recorded = reading.record_forward(shard, author.id, copy_id, now=now)
     if not recorded:
         raise not_found("message")
-    return _accept(process, author, recipients, content, now=now)
+    return accepted(process, author, recipients, content, now=now)
 
 
-def _resolve(process: Process[GatewaySettings], addressees: Mapping[str, Address]) -> list[EnvelopeRecipient]:
+def resolve(process: Process[GatewaySettings], addressees: Mapping[str, Address]) -> list[EnvelopeRecipient]:
+    """Look up all addressees of a message.
+
+    Raises:
+        Problem: there are none or too many, or some cannot get it.
+    """
     if not addressees:
         detail = "Name at least one recipient in to, cc or bcc."
         raise Problem(Code.INVALID, detail, [FieldError("#/to", detail)])
@@ -128,9 +133,14 @@ def _recipient(resolution: Resolution) -> EnvelopeRecipient:
     return EnvelopeRecipient(resolution.address, resolution.kind, resolution.account_id, resolution.group_id)
 
 
-def _compose(
+def composed(
     settings: GatewaySettings, author: Account, message: NewMessage, forwarded: bytes | None, *, now: datetime
 ) -> bytes:
+    """Write a message's bytes.
+
+    Raises:
+        Problem: it would be too large, or has characters that no mail carries.
+    """
     composition = Composition(
         from_address=author.address,
         from_name=author.display_name,
@@ -155,14 +165,20 @@ def _compose(
     return content
 
 
-def _accept(
+def accepted(
     process: Process[GatewaySettings],
     author: Account,
     recipients: Sequence[EnvelopeRecipient],
     content: bytes,
     *,
+    message_id: int | None = None,
     now: datetime,
 ) -> int:
+    """Accept a message for delivery, under an id that it had as a draft if one is given; return its id.
+
+    Raises:
+        AlreadyAcceptedError: that id's draft was sent before.
+    """
     incoming = Incoming(
         author=Author(author.id, author.organisation_id, author.shard),
         envelope_sender=author.address,
@@ -171,6 +187,7 @@ def _accept(
         summary=summarise(content),
         recipients=recipients,
         file_author_copy=True,
+        id=message_id,
     )
     with process.databases.control() as control:
         return accept(control, incoming, now=now)

@@ -8,14 +8,15 @@ from flask import Blueprint, request, send_file
 from werkzeug.wrappers import Response
 
 from mailrecall import clock
-from mailrecall.domain.copies import Folder, author_copy_id
+from mailrecall.domain.copies import Folder
 from mailrecall.mailstore.reading import Removal
 from services.gateway import decoding, mailbox, sending
 from services.gateway.api import forms
+from services.gateway.api.answers import sent
 from services.gateway.current import account, process
 from services.gateway.problems import not_found
 from services.gateway.schemas.messages import ChangeSchema, DeletionQuerySchema, ListedSchema, OpenedSchema
-from services.gateway.schemas.sending import ForwardSchema, NewMessageSchema, SentSchema
+from services.gateway.schemas.sending import ForwardSchema, NewMessageSchema
 
 blueprint = Blueprint("messages", __name__, url_prefix="/messages")
 
@@ -25,7 +26,6 @@ _CHANGE = ChangeSchema()
 _DELETION = DeletionQuerySchema()
 _NEW_MESSAGE = NewMessageSchema()
 _FORWARD = ForwardSchema()
-_SENT = SentSchema()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,6 @@ class _Change:
 @dataclass(frozen=True, slots=True)
 class _Deletion:
     permanent: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    copy_id: int
-    accepted_at: Any
 
 
 @blueprint.get("/<copy_id:copy_id>")
@@ -104,7 +98,7 @@ def send_message() -> Any:
     else:
         message = decoding.json_body(_NEW_MESSAGE, sending.NewMessage)
     now = clock.now()
-    return _sent(sending.send(process(), account(), message, now=now), now)
+    return sent(sending.send(process(), account(), message, now=now), now)
 
 
 @blueprint.post("/<copy_id:copy_id>/forward")
@@ -112,12 +106,7 @@ def forward_message(copy_id: int) -> Any:
     """R4: pass a message on."""
     forward_to = decoding.json_body(_FORWARD, sending.Forward)
     now = clock.now()
-    return _sent(sending.forward(process(), account(), copy_id, forward_to, now=now), now)
-
-
-def _sent(message_id: int, accepted_at: Any) -> Any:
-    sent = _SENT.dump(_Sent(author_copy_id(message_id), accepted_at))
-    return sent, 202, {"Location": sent["link"]}
+    return sent(sending.forward(process(), account(), copy_id, forward_to, now=now), now)
 
 
 def _found(_: mailbox.Listed) -> Response:
