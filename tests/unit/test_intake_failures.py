@@ -14,7 +14,9 @@ from services.delivery.intake_protocol import TEMPORARY, Connections
 from services.delivery.intake_settings import IntakeSettings
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
-SETTINGS = IntakeSettings(control_url=NOWHERE, shard_urls=(NOWHERE,), broker_url="redis://127.0.0.1:1/0")
+SETTINGS = IntakeSettings.model_validate(
+    {"control_url": NOWHERE, "shard_urls": NOWHERE, "broker_url": "redis://127.0.0.1:1/0"}
+)
 
 
 class Faulty(LmtpHandler):
