@@ -1,0 +1,358 @@
+"""IMAP as mail programs use it: folders, UIDs, news while idling, TLS, and limits that no client passes."""
+
+import imaplib
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mailrecall import clock
+from mailrecall.demo.client import wait_for
+from mailrecall.directory.lookup import Account
+from mailrecall.embedded.certificate import Pair, self_signed
+from mailrecall.mailstore import reading
+from mailrecall.mime import sections
+from mailrecall.postgres.databases import Databases
+from mailrecall.settings import Settings
+from mailrecall.wiring import Process
+from tests import company, correspondence, dispatch, imap
+from tests.company import PASSWORD, Company
+from tests.imap import Client, Imap
+from tests.intake import PATIENCE
+from tests.post import deliver
+
+ROOT = Path(__file__).parents[2]
+MESSAGES = sorted((ROOT / "tests" / "messages").glob("*.eml"))
+CORPUS = sorted((ROOT.parent / "shared" / "corpus").glob("*.eml"))
+PLAIN = (ROOT / "tests" / "messages" / "plain.eml").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def server(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imap]:
+    with imap.running(settings, tmp_path_factory.mktemp("imap")) as running:
+        yield running
+
+
+@pytest.fixture
+def staff(databases: Databases) -> Company:
+    return company.found(databases, people=2)
+
+
+@pytest.fixture
+def reader(staff: Company) -> Account:
+    return staff.people[1]
+
+
+@pytest.fixture
+def delivered(databases: Databases, settings: Settings, staff: Company) -> list[int]:
+    """Three messages in the reader's inbox."""
+    return [deliver(databases, settings, PLAIN, staff.people[0], staff.people[1]) for _ in range(3)]
+
+
+def validity(client: Client) -> int:
+    (_, values) = client.response("UIDVALIDITY")
+    return int(values[0])
+
+
+def test_an_idling_client_sees_a_withdrawal_within_a_second(
+    databases: Databases, settings: Settings, server: Imap, staff: Company, delivered: list[int]
+):
+    with Client(server.address, staff.people[1]) as client:
+        client.idle()
+        answer = correspondence.ask(databases, staff.people[0], delivered[1])
+        dispatch.run(Process(settings, databases))
+        settled = time.monotonic()
+        assert client.told() == b"* 2 EXPUNGE"
+        assert time.monotonic() - settled < 1
+        client.done()
+        assert client.uids() == [1, 3]
+    assert answer is not None
+
+
+def test_an_idling_client_sees_what_others_do(
+    databases: Databases, settings: Settings, server: Imap, staff: Company, delivered: list[int]
+):
+    reader = staff.people[1]
+    with Client(server.address, reader) as client, Client(server.address, reader) as other:
+        client.idle()
+        deliver(databases, settings, PLAIN, staff.people[0], reader)
+        assert client.told() == b"* 4 EXISTS"
+        assert client.told() == b"* 4 RECENT"
+        assert client.told().startswith(b"* 4 FETCH (FLAGS (")
+        other.ok("STORE", "1", "+FLAGS", r"(\Flagged)")
+        assert client.told() == rb"* 1 FETCH (FLAGS (\Flagged \Recent))"
+        with databases.shard(reader.shard) as shard:
+            reading.open_copy(shard, reader.id, delivered[1], now=clock.now())
+        assert client.told() == rb"* 2 FETCH (FLAGS (\Recent \Seen))"
+        other.ok("MOVE", "3", "Trash")
+        assert client.told() == b"* 3 EXPUNGE"
+        assert client.done() == []
+
+
+def test_news_is_told_after_the_listening_connection_was_lost(
+    databases: Databases, server: Imap, reader: Account, delivered: list[int]
+):
+    with Client(server.address, reader) as client:
+        client.idle()
+        with databases.shard(reader.shard) as shard:
+            ended = shard.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'mailrecall-imap-watch' AND datname = current_database()"
+            ).fetchall()
+            assert ended == [(True,)]
+        with databases.shard(reader.shard) as shard:
+            reading.delete(shard, reader.id, delivered[0], permanent=True, now=clock.now())
+        assert client.told() == b"* 1 EXPUNGE"
+
+
+def test_uids_and_their_validity_outlive_the_server(
+    settings: Settings, tmp_path: Path, reader: Account, delivered: list[int]
+):
+    with imap.running(settings, tmp_path) as first, Client(first.address, reader) as client:
+        before = validity(client), client.uids()
+        client.ok("STORE", "1", "+FLAGS", r"(\Deleted)")
+        client.expunge()
+    with imap.running(settings, tmp_path) as second, Client(second.address, reader) as client:
+        assert validity(client) == before[0]
+        assert client.uids() == before[1][1:]
+        assert client.status("INBOX", "(UIDNEXT)")[1] == [b"INBOX (UIDNEXT 4)"]
+
+
+def test_the_folders_and_their_special_uses(server: Imap, reader: Account):
+    with Client(server.address, reader, None) as client:
+        _, lines = client.list()
+        assert lines == [
+            rb'(\HasNoChildren) "/" INBOX',
+            *(rb'(\HasNoChildren \%s) "/" %s' % (n, n) for n in (b"Sent", b"Drafts", b"Trash", b"Junk", b"Archive")),
+        ]
+        assert client.list('""', "A*")[1] == [rb'(\HasNoChildren \Archive) "/" Archive']
+        assert client.lsub()[1] == lines
+        assert client.select("inbox")[0] == "OK"
+        for refused in (
+            client.create("Projects"),
+            client.delete("Trash"),
+            client.rename("Junk", "Spam"),
+            client.unsubscribe("Sent"),
+            client.select("Projects"),
+        ):
+            assert refused[0] == "NO"
+
+
+def test_copy_move_append_tell_the_new_uids(server: Imap, reader: Account, delivered: list[int]):
+    with Client(server.address, reader) as client:
+        client.ok("COPY", "1:2", "Archive")
+        assert re.fullmatch(rb"\d+ 1:2 1:2", client.response("COPYUID")[1][0])
+        client.ok("MOVE", "3", "Archive")
+        assert re.fullmatch(rb"\d+ 3 3", client.response("COPYUID")[1][0])
+        client.append("Archive", r"(\Seen \Flagged)", '"01-Feb-2024 10:00:00 +0100"', PLAIN)
+        assert re.fullmatch(rb"\d+ 4", client.response("APPENDUID")[1][0])
+        assert client.uids() == [1, 2]
+        assert client.open_folder("Archive") == 4
+        (answer,) = client.ok("FETCH", "4", "(FLAGS INTERNALDATE)")
+        assert rb"FLAGS (\Flagged \Recent \Seen)" in answer or rb"FLAGS (\Flagged \Seen)" in answer
+        assert b'INTERNALDATE "01-Feb-2024 09:00:00 +0000"' in answer
+
+
+@pytest.mark.parametrize(
+    ("criteria", "found"),
+    [
+        ("ALL", [1, 2, 3]),
+        ("SEEN", [2]),
+        ("NOT SEEN", [1, 3]),
+        ("FLAGGED SEEN", []),
+        ("OR FLAGGED SEEN", [2, 3]),
+        ("UID 2:*", [2, 3]),
+        ('SUBJECT "attach"', []),
+        ('SUBJECT "Four files"', [1]),
+        ("FROM ada@example.org", [1, 2, 3]),
+        ("HEADER Message-ID attachments@", [1]),
+        ("LARGER 700", [1]),
+        ("BODY nobody-wrote-this", []),
+        ("SENTBEFORE 1-Jan-1990", []),
+    ],
+)
+def test_search(server: Imap, searched: Account, criteria: str, found: list[int]):
+    with Client(server.address, searched) as client:
+        assert client.uids(criteria) == found
+
+
+@pytest.fixture(scope="module")
+def searched(databases: Databases, settings: Settings, server: Imap) -> Account:
+    """Somebody with three messages, the second read and the third flagged."""
+    sender, reader = company.found(databases, people=2).people
+    for name in ("attachments", "plain", "dots"):
+        deliver(databases, settings, (ROOT / "tests" / "messages" / f"{name}.eml").read_bytes(), sender, reader)
+    with Client(server.address, reader) as client:
+        client.ok("STORE", "2", "+FLAGS", r"(\Seen)")
+        client.ok("STORE", "3", "+FLAGS", r"(\Flagged)")
+    return reader
+
+
+def test_whatever_came_in_goes_out_octet_for_octet_and_breaks_no_list(
+    databases: Databases, settings: Settings, server: Imap, staff: Company
+):
+    contents = [path.read_bytes() for path in [*MESSAGES, *CORPUS]]
+    for content in contents:
+        deliver(databases, settings, content, staff.people[0], staff.people[1])
+    with Client(server.address, staff.people[1]) as client:
+        assert len(client.uids()) == len(contents)
+        listed = client.ok("FETCH", "1:*", "(FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE BODY)")
+        heads = [item if isinstance(item, bytes) else item[0] for item in listed]
+        assert sum(re.match(rb"\d+ \(FLAGS ", head) is not None for head in heads) == len(contents)
+        for uid, content in enumerate(contents, 1):
+            assert client.octets(uid, "BODY.PEEK[]") == content
+            message = sections.parse(content)
+            assert client.octets(uid, "BODY.PEEK[HEADER]") == message.header.of(content)
+            assert client.octets(uid, "BODY.PEEK[TEXT]") == message.body.of(content)
+            assert client.octets(uid, "BODY.PEEK[]<7.50>") == content[7:57]
+
+
+def test_a_client_that_is_not_trusted_with_a_password_is_not_asked_for_one(settings: Settings, tmp_path: Path):
+    with imap.running(settings, tmp_path, plain_login="never") as server, Client(server.address) as client:
+        assert "LOGINDISABLED" in client.capabilities
+        assert not [name for name in client.capabilities if name.startswith("AUTH=")]
+        with pytest.raises(imaplib.IMAP4.error):
+            client.login("somebody@example.org", PASSWORD)
+        assert "STARTTLS" not in client.capabilities
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
+    return self_signed(tmp_path_factory.mktemp("own") / "tls", "localhost", now=clock.now())
+
+
+@pytest.fixture(scope="module")
+def encrypted(settings: Settings, pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imap]:
+    """Every client counts as one from afar."""
+    (port,) = imap.free_ports(1)
+    with imap.running(
+        settings,
+        tmp_path_factory.mktemp("imap"),
+        tls_certificate=pair.certificate,
+        tls_key=pair.key,
+        plain_login="never",
+        imaps_bind=f"127.0.0.1:{port}",
+    ) as running:
+        yield running
+
+
+def trusting(pair: Pair) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(pair.certificate))
+    context.check_hostname = False
+    return context
+
+
+def test_starttls_makes_a_password_safe(encrypted: Imap, pair: Pair, reader: Account, delivered: list[int]):
+    with Client(encrypted.address) as client:
+        assert "LOGINDISABLED" in client.capabilities
+        client.starttls(trusting(pair))
+        client.login(reader.address, PASSWORD)
+        assert client.open_folder("INBOX") == 3
+        assert client.octets(1, "BODY.PEEK[]") == PLAIN
+
+
+def test_a_port_of_its_own_is_encrypted_from_the_start(encrypted: Imap, pair: Pair, reader: Account):
+    assert encrypted.encrypted is not None
+    with imaplib.IMAP4_SSL(*encrypted.encrypted, ssl_context=trusting(pair), timeout=PATIENCE) as client:
+        assert "STARTTLS" not in client.capabilities
+        client.authenticate("PLAIN", lambda _: f"\0{reader.address}\0{PASSWORD}".encode())
+
+
+def test_a_command_sent_ahead_of_the_encryption_is_not_taken_for_encrypted(encrypted: Imap):
+    with socket.create_connection(encrypted.address, timeout=PATIENCE) as connection:
+        connection.recv(1000)
+        connection.sendall(b"a STARTTLS\r\nb CAPABILITY\r\n")
+        answer = b""
+        while piece := connection.recv(1000):
+            answer += piece
+        assert answer.startswith(b"a OK ")
+        assert b"b OK" not in answer
+
+
+@pytest.mark.parametrize(
+    "sign_in",
+    [
+        lambda client, login: client.login(login, "wrong"),
+        lambda client, login: client.authenticate("PLAIN", lambda _: f"\0{login}\0wrong".encode()),
+    ],
+    ids=["LOGIN", "AUTHENTICATE PLAIN"],
+)
+def test_a_wrong_password_is_refused(server: Imap, reader: Account, sign_in: Callable[[Client, str], None]):
+    with Client(server.address) as client, pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
+        sign_in(client, reader.address)
+
+
+def test_nobody_signs_in_as_somebody_else(server: Imap, staff: Company):
+    one, other = staff.people
+    with Client(server.address) as client, pytest.raises(imaplib.IMAP4.error):
+        client.authenticate("PLAIN", lambda _: f"{other.address}\0{one.address}\0{PASSWORD}".encode())
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (b"a LOGIN {999999999+}\r\nx", b"* BYE The literal is too large."),
+        (b"a LOGIN {999999999}\r\n", b"* BYE The literal is too large."),
+        (b"a " + b"x" * 600_000, b"* BYE The line is too long."),
+    ],
+    ids=["literal", "literal that waits", "line"],
+)
+def test_a_stranger_cannot_make_the_server_hold_much(server: Imap, sent: bytes, answer: bytes):
+    with socket.create_connection(server.address, timeout=PATIENCE) as connection:
+        connection.recv(1000)
+        connection.sendall(sent)
+        assert connection.recv(1000).startswith(answer)
+
+
+def test_a_message_that_is_too_large_is_refused(settings: Settings, tmp_path: Path, reader: Account):
+    with (
+        imap.running(settings, tmp_path, max_message_size=2000) as server,
+        Client(server.address, reader) as client,
+    ):
+        # before it is sent: the client waits to be told to go on
+        with pytest.raises(imaplib.IMAP4.error):
+            client.append("INBOX", "", "", b"Subject: much\r\n\r\n" + b"x" * 3000)
+        assert client.open_folder("INBOX") == 0
+
+
+def test_a_silent_client_is_dismissed(settings: Settings, tmp_path: Path):
+    with imap.running(settings, tmp_path, imap_timeout=0.5) as server, Client(server.address) as client:
+        assert client.readline() == b"* BYE Silent for too long.\r\n"
+
+
+def test_clients_beyond_the_limit_are_turned_away(settings: Settings, tmp_path: Path, reader: Account):
+    def signed_in() -> Client | None:
+        try:
+            return Client(server.address, reader)
+        except imaplib.IMAP4.error:
+            return None  # the one that looked whether the server listens has not left yet
+
+    with imap.running(settings, tmp_path, imap_connections=1) as server, wait_for("A place", signed_in) as client:
+        with pytest.raises(imaplib.IMAP4.error, match="Too many connections"):
+            Client(server.address)
+        assert client.noop()[0] == "OK"
+
+
+def test_a_stop_tells_idling_clients(settings: Settings, tmp_path: Path, reader: Account):
+    with imap.running(settings, tmp_path) as server, Client(server.address, reader) as client:
+        client.idle()
+        assert server.stop() == 0
+        assert client.told().startswith(b"* BYE ")
+
+
+@pytest.mark.rule(23)
+def test_r23_nothing_that_people_write_is_logged(
+    settings: Settings, tmp_path: Path, reader: Account, delivered: list[int]
+):
+    with imap.running(settings, tmp_path, log_level="DEBUG") as server:
+        with Client(server.address, reader) as client:
+            client.octets(1, "BODY[]")
+        server.stop()
+        log = server.log.read_text()
+    assert "imap.listening" in log
+    for secret in (reader.address, PASSWORD, "Subject:"):
+        assert secret not in log
