@@ -14,6 +14,7 @@ from mailrecall import clock
 from mailrecall.demo.client import wait_for
 from mailrecall.directory.lookup import Account
 from mailrecall.embedded.certificate import Pair, self_signed
+from mailrecall.embedded.ports import free_ports
 from mailrecall.mailstore import reading
 from mailrecall.mime import sections
 from mailrecall.postgres.databases import Databases
@@ -90,7 +91,7 @@ def test_an_idling_client_sees_what_others_do(
         assert client.told() == rb"* 2 FETCH (FLAGS (\Recent \Seen))"
         other.ok("MOVE", "3", "Trash")
         assert client.told() == b"* 3 EXPUNGE"
-        assert client.done() == []
+        assert client.done() == [b"* 3 RECENT"]
 
 
 def test_news_is_told_after_the_listening_connection_was_lost(
@@ -228,7 +229,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 @pytest.fixture(scope="module")
 def encrypted(settings: Settings, pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imap]:
     """Every client counts as one from afar."""
-    (port,) = imap.free_ports(1)
+    (port,) = free_ports(1)
     with imap.running(
         settings,
         tmp_path_factory.mktemp("imap"),
@@ -327,13 +328,13 @@ def test_a_silent_client_is_dismissed(settings: Settings, tmp_path: Path):
 def test_clients_beyond_the_limit_are_turned_away(settings: Settings, tmp_path: Path, reader: Account):
     def signed_in() -> Client | None:
         try:
-            return Client(server.address, reader)
+            return Client(narrow.address, reader)
         except imaplib.IMAP4.error:
             return None  # the one that looked whether the server listens has not left yet
 
-    with imap.running(settings, tmp_path, imap_connections=1) as server, wait_for("A place", signed_in) as client:
+    with imap.running(settings, tmp_path, imap_connections=1) as narrow, wait_for("A place", signed_in) as client:
         with pytest.raises(imaplib.IMAP4.error, match="Too many connections"):
-            Client(server.address)
+            Client(narrow.address)
         assert client.noop()[0] == "OK"
 
 
