@@ -3,8 +3,9 @@
 import csv
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Final
@@ -120,8 +121,8 @@ def _read_json(path: Path) -> Listing:
     listing = Listing(files=dict.fromkeys(Kind, path.name))
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        for key, line, value in _entries(text):
-            _add_json(listing, path.name, key, line, value)
+        for kind, line, value in _entries(text, lambda line, text: _give_up(listing, Problem(path.name, line, text))):
+            _add_json(listing, path.name, kind, line, value)
     except UnicodeDecodeError:
         _give_up(listing, Problem(path.name, _first_line_not_utf8(path), "The file must be UTF-8."))
     except json.JSONDecodeError as error:
@@ -132,11 +133,7 @@ def _read_json(path: Path) -> Listing:
     return listing
 
 
-def _add_json(listing: Listing, file: str, key: str, line: int, value: object) -> None:
-    if key not in list(Kind):
-        _give_up(listing, Problem(file, line, f"There is no list {key!r:.60}; there are {', '.join(Kind)}."))
-        return
-    kind = Kind(key)
+def _add_json(listing: Listing, file: str, kind: Kind, line: int, value: object) -> None:
     if not isinstance(value, dict):
         listing.problems.append(Problem(file, line, f"{kind} must be a list of objects; got {value!r:.60}."))
         return
@@ -147,27 +144,49 @@ def _add_json(listing: Listing, file: str, key: str, line: int, value: object) -
     listing.add(kind, line, value)
 
 
-def _entries(text: str) -> Iterator[tuple[str, int, object]]:
+def _entries(text: str, complain: Callable[[int, str], None]) -> Iterator[tuple[Kind, int, object]]:
     """Give every entry of every list in a JSON object with the line on which it starts.
 
     The outer object and its lists are walked here, for `json` tells where a mistake is but not where a value was.
     """
-    decoder = json.JSONDecoder()
+    repeated: list[str] = []
+    decoder = json.JSONDecoder(object_pairs_hook=partial(_noting_repetitions, repeated))
+    seen: set[str] = set()
     line, counted, at = 1, 0, _skip(text, 0)
     at = _expect(text, at, "{")
     while text[at : at + 1] != "}":
         if text[at : at + 1] != '"':
             raise json.JSONDecodeError("expected the name of a list in double quotes", text, at)
+        line, counted = line + text.count("\n", counted, at), at
         key, at = decoder.raw_decode(text, at)
+        # a misspelt list must not pass for one with nothing in it
+        known = key in list(Kind)
+        if not known:
+            complain(line, f"There is no list {key!r:.60}; there are {', '.join(Kind)}.")
+        elif key in seen:
+            complain(line, f"{key} are listed twice; put all of them into one list.")
+        seen.add(key)
         at = _expect(text, _expect(text, _skip(text, at), ":"), "[")
         while text[at : at + 1] != "]":
             line, counted = line + text.count("\n", counted, at), at
             value, at = decoder.raw_decode(text, at)
-            yield key, line, value
+            if repeated:
+                complain(line, f"{repeated[0]!r:.60} is given twice in one object; which one is meant?")
+                repeated.clear()
+            elif known:
+                yield Kind(key), line, value
             at = _next_or_end(text, at, "]")
         at = _next_or_end(text, _skip(text, at + 1), "}")
     if (end := _skip(text, at + 1)) < len(text):
         raise json.JSONDecodeError("something follows the end", text, end)
+
+
+def _noting_repetitions(repeated: list[str], pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _value in pairs]
+        repeated.append(next(name for name in names if names.count(name) > 1))
+    return fields
 
 
 def _skip(text: str, at: int) -> int:

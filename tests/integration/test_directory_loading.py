@@ -329,7 +329,19 @@ def test_an_address_or_domain_that_somebody_else_has(databases, tmp_path):
         ("directory.json", '{"accounts": [\n{"address": 1}\n}', "directory.json:3: This is no directory in JSON"),
         ("directory.json", '{\n"accounts": {}}', "directory.json:2: This is no directory in JSON"),
         ("directory.json", '{"accounts": [\n"ada@x.example"]}', "directory.json:2: accounts must be a list of objects"),
-        ("directory.json", '{"acounts": [\n{}]}', "directory.json:2: There is no list 'acounts'"),
+        ("directory.json", '{"acounts": [\n{}]}', "directory.json:1: There is no list 'acounts'"),
+        ("directory.json", '{"accounts": [],\n"acounts": []}', "directory.json:2: There is no list 'acounts'"),
+        ("directory.json", '{"accounts": [],\n"accounts": []}', "directory.json:2: accounts are listed twice"),
+        (
+            "directory.json",
+            '{"accounts": [\n{"address": "a@x.example",\n"address": "b@x.example"}]}',
+            "directory.json:2: 'address' is given twice",
+        ),
+        (
+            "directory.json",
+            '{"organisations": [\n\n{"name": "X", "policy": {"tombstone": true, "tombstone": false}}]}',
+            "directory.json:3: 'tombstone' is given twice",
+        ),
         ("directory.json", '{"accounts": [\n{"address": 5}]}', "directory.json:2: address must be a text"),
         (
             "directory.json",
