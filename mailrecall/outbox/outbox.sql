@@ -1,5 +1,5 @@
 -- name: add
-INSERT INTO outbox (task, queue, args, due_at) VALUES (%(task)s, %(queue)s, %(args)s, %(due_at)s)
+INSERT INTO outbox (task, queue, args, due_at) VALUES (%(task)s, %(queue)s, %(args)s, %(due_at)s) RETURNING id
 
 -- name: is_open
 SELECT EXISTS (SELECT FROM outbox WHERE id = %(work_id)s AND NOT dead)
@@ -16,9 +16,6 @@ UPDATE outbox SET published_at = %(now)s, attempts = attempts + 1
                ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
 RETURNING id, task, queue, args
 
--- name: next_due
-SELECT min(due_at) FROM outbox WHERE published_at IS NULL AND NOT dead
-
 -- name: publish_again
 -- Published, and not finished within the lease: the broker lost it, or the worker died. The lease doubles with each attempt up
 -- to 64 times its length, so that a long queue is not filled with its own echoes.
@@ -27,14 +24,17 @@ UPDATE outbox SET published_at = NULL, due_at = %(now)s
    AND NOT dead
 
 -- name: fail
--- An outage is nobody's fault: the work is tried again at a steady pace until the server is back. Anything else may be the
--- work's own, so the pause doubles, and in the end the work waits for an operator. One publication fails once: what the broker
--- still holds of an earlier one runs too, and must neither count nor cut the pause short.
+-- An outage is nobody's fault: the work is tried again until the server is back, with a pause that grows to a minute and
+-- differs from row to row, so that all that waits for one server does not come at once. Anything else may be the work's own:
+-- its pause doubles further, and in the end it waits for an operator. One publication fails once: what the broker still holds
+-- of an earlier one runs too, and must neither count nor cut the pause short.
 UPDATE outbox
    SET failure = %(failure)s, published_at = NULL, attempts = 0,
        failures = failures + CASE WHEN %(outage)s THEN 0 ELSE 1 END,
+       outages = outages + CASE WHEN %(outage)s THEN 1 ELSE 0 END,
        dead = NOT %(outage)s AND failures + 1 >= %(most)s,
-       due_at = %(now)s + CASE WHEN %(outage)s THEN %(steady)s
+       due_at = %(now)s + CASE WHEN %(outage)s
+                               THEN least(%(first)s * (1 << least(outages, 20)), %(longest_outage)s) * (0.75 + random() / 2)
                                ELSE least(%(first)s * (1 << least(failures, 20)), %(longest)s) END
  WHERE id = %(work_id)s AND published_at IS NOT NULL
 RETURNING dead

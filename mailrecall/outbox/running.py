@@ -45,8 +45,16 @@ class WorkFailedError(Exception):
     """A task failed; the message is the kind of error and no more."""
 
 
-OUTAGES = (psycopg.OperationalError, OSError)
-"""A database, the broker or another host did not answer."""
+_PASSING = ("08", "53300", "57P01", "57P02", "57P03", "40001", "40P01", "55P03")
+"""SQLSTATEs of a server that is away, full, stopping or starting, and of transactions that only need another try. A
+statement that ran out of time (57014), a full disk and too little memory are not: they can be the work's own doing."""
+
+
+def is_outage(error: Exception) -> bool:
+    """Tell whether a database, the broker or another host did not answer, so that the work cannot be to blame."""
+    if isinstance(error, psycopg.OperationalError):
+        return error.sqlstate is None or error.sqlstate.startswith(_PASSING)
+    return isinstance(error, OSError)
 
 
 def _record_failure(
@@ -59,7 +67,7 @@ def _record_failure(
                 connection,
                 work_id,
                 logs.kind_of(error),
-                outage=isinstance(error, OUTAGES),
+                outage=is_outage(error),
                 most=process.settings.outbox_failures,
                 now=clock.now(),
             )

@@ -13,8 +13,8 @@ from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "outbox.sql")
 
-_OUTAGE_RETRY = timedelta(seconds=5)
 _FIRST_RETRY = timedelta(seconds=1)
+_LONGEST_OUTAGE_RETRY = timedelta(minutes=1)
 _LONGEST_RETRY = timedelta(minutes=5)
 
 
@@ -39,10 +39,23 @@ class Backlog:
 
 def add(connection: Connection[Any], work: Iterable[Work], *, due_at: datetime) -> None:
     """Write work into the caller's transaction; it is published once that commits and `due_at` has come."""
-    rows = [{"task": w.task, "queue": w.queue, "args": Jsonb(dict(w.args)), "due_at": due_at} for w in work]
+    rows = [_row(w, due_at) for w in work]
     if rows:
         with connection.cursor() as cursor:
             cursor.executemany(_SQL["add"], rows)
+
+
+def add_one(connection: Connection[Any], work: Work, *, due_at: datetime) -> int:
+    """Write one piece of work, as `add` does; return its id, by which it can be taken back until it is published."""
+    row = connection.execute(_SQL["add"], _row(work, due_at)).fetchone()
+    if row is None:
+        raise AssertionError("INSERT … RETURNING gave no row")
+    work_id: int = row[0]
+    return work_id
+
+
+def _row(work: Work, due_at: datetime) -> dict[str, object]:
+    return {"task": work.task, "queue": work.queue, "args": Jsonb(dict(work.args)), "due_at": due_at}
 
 
 def is_open(connection: Connection[Any], work_id: int) -> bool:
@@ -63,7 +76,7 @@ def fail(connection: Connection[Any], work_id: int, failure: str, *, outage: boo
         connection: to the control database.
         work_id: the outbox row.
         failure: what went wrong, without content or addresses.
-        outage: whether a server did not answer: then the pause is steady, and the failure does not count.
+        outage: whether a server did not answer: then the failure does not count, and the pause stays below two minutes.
         most: after how many failures the work is put aside; until then the pause doubles from a second to five minutes.
         now: the present moment.
 
@@ -76,8 +89,8 @@ def fail(connection: Connection[Any], work_id: int, failure: str, *, outage: boo
         "outage": outage,
         "most": most,
         "now": now,
-        "steady": _OUTAGE_RETRY,
         "first": _FIRST_RETRY,
+        "longest_outage": _LONGEST_OUTAGE_RETRY,
         "longest": _LONGEST_RETRY,
     }
     dead = connection.execute(_SQL["fail"], parameters).fetchone()
@@ -88,12 +101,6 @@ def take_due(connection: Connection[Any], *, now: datetime, limit: int) -> list[
     """Mark what is due as published and return it; the caller publishes before it commits."""
     rows = connection.execute(_SQL["take_due"], {"now": now, "limit": limit}).fetchall()
     return [Publication(*row) for row in rows]
-
-
-def next_due(connection: Connection[Any]) -> datetime | None:
-    """Return when the next unpublished work is due, if there is any."""
-    row = connection.execute(_SQL["next_due"]).fetchone()
-    return row[0] if row else None
 
 
 def publish_again(connection: Connection[Any], *, now: datetime, lease: float) -> int:

@@ -2,13 +2,14 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import TupleRow
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
+from mailrecall.postgres.breaker import Breaker
 from mailrecall.settings import Settings
 
 
@@ -27,7 +28,7 @@ class Databases:
         """
         self._settings = settings
         self._application = application
-        self._pools: dict[int | None, ConnectionPool[Connection[TupleRow]]] = {}
+        self._databases: dict[int | None, _Database] = {}
         self._lock = threading.Lock()
 
     @property
@@ -38,7 +39,7 @@ class Databases:
     @contextmanager
     def control(self) -> Iterator[Connection[TupleRow]]:
         """Give a connection to the control database for one transaction."""
-        with self._pool(None).connection(timeout=self._settings.connect_timeout) as connection:
+        with self._database(None).connection() as connection:
             yield connection
 
     @contextmanager
@@ -47,39 +48,75 @@ class Databases:
 
         Raises:
             LookupError: there is no shard of that number in the settings.
+            AwayError: it did not answer a moment ago; other shards are not held up by it.
         """
         if number not in self.shards:
             raise LookupError(f"There is no shard {number} among the {len(self.shards)} of MAILRECALL_SHARD_URLS.")
-        with self._pool(number).connection(timeout=self._settings.connect_timeout) as connection:
+        with self._database(number).connection() as connection:
             yield connection
 
-    def _pool(self, shard: int | None) -> ConnectionPool[Connection[TupleRow]]:
+    def _database(self, shard: int | None) -> "_Database":
         with self._lock:
-            if (pool := self._pools.get(shard)) is None:
+            if (database := self._databases.get(shard)) is None:
                 url = self._settings.control_url if shard is None else self._settings.shard_urls[shard]
-                pool = self._pools[shard] = ConnectionPool(
-                    url,
-                    kwargs=connection_options(self._settings, self._application),
-                    min_size=0,
-                    max_size=self._settings.pool_size,
-                    # a server that went away and came back must not show as an error of the next request
-                    check=ConnectionPool.check_connection,
-                    open=True,
-                    name=f"{self._application}-{'control' if shard is None else f'shard{shard}'}",
-                )
-            return pool
+                name = f"{self._application}-{'control' if shard is None else f'shard{shard}'}"
+                database = self._databases[shard] = _Database(self._settings, url, self._application, name)
+            return database
 
     def forget(self) -> None:
         """Drop pools inherited from a parent process: their sockets and threads are the parent's."""
         self._lock = threading.Lock()
-        self._pools = {}
+        self._databases = {}
 
     def close(self) -> None:
         """Close every connection."""
         with self._lock:
-            pools, self._pools = self._pools, {}
-        for pool in pools.values():
-            pool.close()
+            databases, self._databases = self._databases, {}
+        for database in databases.values():
+            database.close()
+
+
+class _Database:
+    """One database's pool, and what is known of its reachability."""
+
+    def __init__(self, settings: Settings, url: str, application: str, name: str) -> None:
+        self._timeout = settings.connect_timeout
+        self._breaker = Breaker()
+        self._pool: ConnectionPool[Connection[TupleRow]] = ConnectionPool(
+            url,
+            kwargs=connection_options(settings, application),
+            min_size=0,
+            max_size=settings.pool_size,
+            # a server that went away and came back must not show as an error of the next request
+            check=ConnectionPool.check_connection,
+            # given up soon, because a pool that waits longer and longer would not see the server come back
+            reconnect_timeout=settings.connect_timeout,
+            open=True,
+            name=name,
+        )
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection[TupleRow]]:
+        """Give a connection for one transaction."""
+        errors = self._errors()
+        with ExitStack() as transaction:
+            try:
+                timeout = self._breaker.admit(self._timeout)
+                connection = transaction.enter_context(self._pool.connection(timeout=timeout))
+            except PoolTimeout:
+                # a pool whose connections are all in use times out too, and says nothing of the server
+                if self._errors() > errors:
+                    self._breaker.failed()
+                raise
+            self._breaker.answered()
+            yield connection
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._pool.close()
+
+    def _errors(self) -> int:
+        return self._pool.get_stats().get("connections_errors", 0)
 
 
 def connection_options(settings: Settings, application: str) -> dict[str, Any]:

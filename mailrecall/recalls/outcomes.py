@@ -15,12 +15,17 @@ from psycopg import Connection
 
 from mailrecall import logs
 from mailrecall.domain.outcomes import Outcome
+from mailrecall.domain.policy import Kinship, Policy
 from mailrecall.postgres import queries
 from mailrecall.postgres.databases import Databases
 
 log = logs.get(__name__)
 
-_SQL = queries.load(__package__, "outcomes.sql")
+_SQL = queries.load(
+    __package__,
+    "outcomes.sql",
+    {outcome.name: str(outcome.value) for outcome in (Outcome.RECALLED, Outcome.EXTERNAL, Outcome.UNREACHABLE)},
+)
 
 _PAGE = 2000
 """Rows read at a time."""
@@ -37,6 +42,8 @@ class Ledger:
     recall_id: int
     done: frozenset[int]
     given_up: Mapping[int, int]
+    scope: Kinship = Kinship.SAME_ORGANISATION
+    """R1: recipients further away are external."""
 
     def waits_for(self, shard: int) -> bool:
         """Tell whether the recall never had to give up on a shard: if so, its answer is worth waiting for."""
@@ -44,8 +51,8 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """A local recipient whose copy stayed, under the addressee that first led there (0: named directly)."""
+class Standing:
+    """What became of a local recipient's copy, under the addressee that first led there (0: named directly)."""
 
     mailbox_id: int
     via: int
@@ -87,8 +94,9 @@ def locate(connection: Connection[Any], recall_id: int) -> Ledger:
     rows = connection.execute(_SQL["batches"], {"recall_id": recall_id}).fetchall()
     return Ledger(
         recall_id,
-        done=frozenset(shard for _batch, shard, given_up in rows if not given_up),
-        given_up={batch: shard for batch, shard, given_up in rows if given_up},
+        done=frozenset(shard for _batch, shard, given_up, _policy in rows if not given_up),
+        given_up={batch: shard for batch, shard, given_up, _policy in rows if given_up},
+        scope=Policy.from_mapping(rows[0][3] if rows else {}).furthest_in_scope,
     )
 
 
@@ -111,7 +119,7 @@ def of_addressees(databases: Databases, ledger: Ledger) -> list[Addressee]:
         if not answered:
             absence = Unknown.NOT_ANSWERED
     if mailbox_ids:
-        found |= {f.mailbox_id: f.outcome for f in unreachable(databases, ledger) if f.mailbox_id in mailbox_ids}
+        found |= {one.mailbox_id: one.outcome for one in unanswered(databases, ledger) if one.mailbox_id in mailbox_ids}
     spellings: dict[int | str, list[str]] = {}
     standing: dict[int | str, Outcome | Unknown] = {}
     for address, account_id in named:
@@ -147,7 +155,7 @@ def of_mailboxes(databases: Databases, ledger: Ledger, shard: int, mailbox_ids: 
     return found
 
 
-def failed_on(databases: Databases, ledger: Ledger, shard: int) -> Iterator[Failed]:
+def failed_on(databases: Databases, ledger: Ledger, shard: int) -> Iterator[Standing]:
     """Go through the recipients on one shard whose copies stayed, by mailbox id; one page is in memory at a time."""
     after = 0
     while True:
@@ -160,20 +168,27 @@ def failed_on(databases: Databases, ledger: Ledger, shard: int) -> Iterator[Fail
         }
         with databases.shard(shard) as connection:
             rows = connection.execute(_SQL["failed"], parameters).fetchall()
-        yield from (Failed(mailbox_id, via, Outcome(outcome)) for mailbox_id, via, outcome in rows)
+        yield from (Standing(mailbox_id, via, Outcome(outcome)) for mailbox_id, via, outcome in rows)
         if len(rows) < _PAGE:
             return
         after = rows[-1][0]
 
 
-def unreachable(databases: Databases, ledger: Ledger) -> Iterator[Failed]:
-    """Go through the recipients that no shard answered for: no ledger names them, the delivery batches do."""
+def unreachable(databases: Databases, ledger: Ledger) -> Iterator[Standing]:
+    """Go through the recipients whose copies stayed, or may have, because no shard answered for them."""
+    return (one for one in unanswered(databases, ledger) if one.outcome is not Outcome.RECALLED)
+
+
+def unanswered(databases: Databases, ledger: Ledger) -> Iterator[Standing]:
+    """Go through the recipients that no shard answered for: no ledger names them, the delivery batches do.
+
+    What had not been delivered to them either counts as recalled (R16).
+    """
     for batch in ledger.given_up:
-        parameters = {"recall_id": ledger.recall_id, "batch": batch}
+        parameters = {"recall_id": ledger.recall_id, "batch": batch, "furthest": ledger.scope.value}
         with databases.control() as connection:
             rows = connection.execute(_SQL["recipients_of_batch"], parameters).fetchall()
-        for mailbox_ids, via in rows:
-            yield from (Failed(m, v, Outcome.UNREACHABLE) for m, v in zip(mailbox_ids, via, strict=True))
+        yield from (Standing(mailbox_id, via, Outcome(outcome)) for mailbox_id, via, outcome in rows)
 
 
 def externals(databases: Databases, recall_id: int) -> Iterator[External]:

@@ -1,7 +1,10 @@
 -- On the control database ------------------------------------------------------------------------------------------------
 
 -- name: batches
-SELECT batch, shard, state = 'unreachable' FROM recall_batch WHERE recall_id = %(recall_id)s ORDER BY batch
+SELECT b.batch, b.shard, b.state IN ('unreachable', 'assumed'), r.policy
+  FROM recall_batch b JOIN recall r ON r.id = b.recall_id
+ WHERE r.id = %(recall_id)s
+ ORDER BY b.batch
 
 -- name: named_directly
 SELECT e.address, e.account_id
@@ -10,9 +13,14 @@ SELECT e.address, e.account_id
  ORDER BY e.position
 
 -- name: recipients_of_batch
-SELECT d.mailbox_ids, d.via
-  FROM recall r JOIN delivery_batch d ON d.message_id = r.message_id
- WHERE r.id = %(recall_id)s AND d.batch = %(batch)s
+-- As `give_up_batches` counts them.
+SELECT one.mailbox_id, one.via,
+       CASE WHEN b.state = 'unreachable' THEN {UNREACHABLE} WHEN one.kinship > %(furthest)s THEN {EXTERNAL} ELSE {RECALLED} END
+  FROM recall r
+  JOIN recall_batch b ON b.recall_id = r.id
+  JOIN delivery_batch d ON d.message_id = r.message_id AND d.batch = b.batch,
+       unnest(d.mailbox_ids, d.via, d.kinship) AS one (mailbox_id, via, kinship)
+ WHERE r.id = %(recall_id)s AND b.batch = %(batch)s
 
 -- name: externals
 -- Pages by key, so that no transaction stays open while somebody writes down what the page before held.

@@ -38,6 +38,10 @@ class PlannedBatch:
     out_of_scope: Sequence[int]
 
 
+GIVEN_UP = ("unreachable", "assumed")
+"""States of a batch whose shard did not answer by the deadline; `assumed` is still to be withdrawn (R16)."""
+
+
 def lock_for_plan(connection: Connection[Any], recall_id: int) -> tuple[int, State] | None:
     """Return a recall's message and state, locked until the transaction ends; None when there is no such recall."""
     row = connection.execute(_SQL["lock_for_plan"], {"recall_id": recall_id}).fetchone()
@@ -92,15 +96,14 @@ def recipients_of_batch(connection: Connection[Any], recall_id: int, batch: int)
 def record_batch(connection: Connection[Any], recall_id: int, batch: int, counts: Counts, *, now: datetime) -> None:
     """Record a batch's counts; a second time changes nothing. The last one sets off the settlement.
 
-    A batch that was given up as unreachable, and whose shard answered after all, is corrected: what the shard
-    committed is the truth.
+    A batch that was given up, and whose shard answered after all, is corrected: what the shard committed is the truth.
     """
     locked = connection.execute(_SQL["lock_recall"], {"recall_id": recall_id}).fetchone()
     parameters = {"recall_id": recall_id, "batch": batch, "counts": Jsonb(counts), "now": now}
     row = connection.execute(_SQL["batch_done"], parameters).fetchone()
     if row is None or locked is None or not row[1]:
         return
-    if row[0] == "unreachable":
+    if row[0] in GIVEN_UP:
         correct(connection, recall_id)
         return
     left = connection.execute(_SQL["batches_left"], {"recall_id": recall_id, "done": 1}).fetchone()
@@ -139,15 +142,17 @@ def overdue(connection: Connection[Any], *, answer_by: datetime) -> list[int]:
 
 
 def give_up(connection: Connection[Any], recall_id: int, *, now: datetime) -> int:
-    """R9: mark what no shard answered for as unreachable, and set off the settlement.
+    """R9: count what no shard answered for as unreachable, or as recalled where it was not delivered either (R16).
 
     Returns:
-        how many batches were given up.
+        how many batches were given up; the last of a recall's batches sets off the settlement.
     """
     locked = lock_for_plan(connection, recall_id)
-    if locked is None or locked[1] is not State.RUNNING:
+    policy = connection.execute(_SQL["recall_policy"], {"recall_id": recall_id}).fetchone()
+    if locked is None or policy is None or locked[1] is not State.RUNNING:
         return 0
-    keys = {"recall_id": recall_id, "message_id": locked[0], "now": now}
+    furthest = Policy.from_mapping(policy[0]).furthest_in_scope.value
+    keys = {"recall_id": recall_id, "message_id": locked[0], "furthest": furthest, "now": now}
     given_up = connection.execute(_SQL["give_up_batches"], keys).rowcount
     if given_up:
         connection.execute(_SQL["batches_left"], {"recall_id": recall_id, "done": given_up})
@@ -162,7 +167,7 @@ def work_left(connection: Connection[Any], recall_id: int) -> list[Work]:
     return [work.withdraw(recall_id, batch, shard) for batch, shard in pending] or [work.settle(recall_id)]
 
 
-def stuck(connection: Connection[Any], *, before: datetime) -> list[tuple[int, State, int | None]]:
+def stuck(connection: Connection[Any], *, before: datetime) -> list[tuple[int, State]]:
     """Return recalls asked for before a moment that have no work left to move them on; there should be none."""
     rows = connection.execute(_SQL["stuck"], {"before": before}).fetchall()
-    return [(row[0], State(row[1]), row[2]) for row in rows]
+    return [(row[0], State(row[1])) for row in rows]

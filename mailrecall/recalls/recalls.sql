@@ -135,22 +135,31 @@ SELECT id FROM recall WHERE state = 'running' AND deadline_at < %(answer_by)s OR
 SELECT state FROM recall WHERE id = %(recall_id)s FOR UPDATE
 
 -- name: give_up_batches
--- R9: what no shard answered for by the deadline is unreachable, counted from the recipients the delivery wrote down.
+-- R9: what no shard answered for by the deadline is unreachable, counted from the recipients the delivery wrote down. R16: what
+-- was not delivered either counts as recalled, for its deposit will find the recall.
 UPDATE recall_batch b
-   SET state = 'unreachable', done_at = %(now)s,
-       counts = (SELECT jsonb_object_agg(via, jsonb_build_object('unreachable', n))
-                   FROM (SELECT v.via, count(*) AS n FROM delivery_batch d, unnest(d.via) AS v (via)
-                          WHERE d.message_id = %(message_id)s AND d.batch = b.batch GROUP BY v.via) AS per_via)
- WHERE b.recall_id = %(recall_id)s AND b.state = 'pending'
+   SET state = CASE WHEN d.deposited_at IS NULL THEN 'assumed' ELSE 'unreachable' END, done_at = %(now)s,
+       counts = (SELECT jsonb_object_agg(via, outcomes)
+                   FROM (SELECT via, jsonb_object_agg(outcome, n) AS outcomes
+                           FROM (SELECT v.via, count(*) AS n,
+                                        CASE WHEN d.deposited_at IS NOT NULL THEN 'unreachable'
+                                             WHEN v.kinship > %(furthest)s THEN 'external'
+                                             ELSE 'recalled' END AS outcome
+                                   FROM unnest(d.via, d.kinship) AS v (via, kinship) GROUP BY 1, 3) AS counted
+                          GROUP BY via) AS per_via)
+  FROM delivery_batch d
+ WHERE b.recall_id = %(recall_id)s AND b.state = 'pending' AND d.message_id = %(message_id)s AND d.batch = b.batch
 
 -- name: close_withdrawals
 -- The shard may come back: work on batches that were given up must not run on its own.
-DELETE FROM outbox WHERE task = 'recall.withdraw' AND (args ->> 'recall_id')::bigint = %(recall_id)s
+DELETE FROM outbox o USING recall_batch b
+ WHERE o.task = 'recall.withdraw' AND (o.args ->> 'recall_id')::bigint = %(recall_id)s
+   AND b.recall_id = %(recall_id)s AND b.batch = (o.args ->> 'batch')::int AND b.state = 'unreachable'
 
 -- name: stuck
--- Nothing should ever be found here: recalls whose next step has no work in the outbox.
-SELECT r.id, r.state, r.batches_left
+-- Nothing should ever be found here: recalls whose next step has no work in the outbox, or only work that was put aside.
+SELECT r.id, r.state
   FROM recall r
  WHERE r.state <> 'settled' AND r.requested_at < %(before)s
-   AND NOT EXISTS (SELECT FROM outbox o WHERE (o.args ->> 'recall_id')::bigint = r.id)
+   AND NOT EXISTS (SELECT FROM outbox o WHERE (o.args ->> 'recall_id')::bigint = r.id AND NOT o.dead)
  ORDER BY r.id LIMIT 100

@@ -109,6 +109,8 @@ def _repeat(
         return Refused(Refusal.NOT_FOUND)
     if not (author or requester.administrator or requested_by == requester.account_id):
         return Refused(Refusal.NOT_SENDER)
+    # the recall before its batches, as everybody else locks them
+    connection.execute(_SQL["lock_recall"], {"recall_id": recall_id})
     rows = connection.execute(
         _SQL["reopen_unreachable"], {"recall_id": recall_id, "deadline_at": now + deadline}
     ).fetchall()

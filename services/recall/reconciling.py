@@ -33,14 +33,15 @@ def reconcile(process: Process[Settings], *, now: datetime) -> None:
     for recall_id in late:
         with process.databases.control() as connection:
             given_up = progress.give_up(connection, recall_id, now=now)
-        log.warning("recall.shards_unreachable", recall_id=recall_id, batches=given_up)
+        if given_up:
+            log.warning("recall.shards_unreachable", recall_id=recall_id, batches=given_up)
     _revive_stuck(process, now=now)
 
 
 def _revive_stuck(process: Process[Settings], *, now: datetime) -> None:
     """Give recalls that lost their work new work: an operator may have deleted outbox rows that looked dead."""
     with process.databases.control() as connection:
-        for recall_id, state, _left in progress.stuck(connection, before=now - _STUCK_AFTER):
+        for recall_id, state in progress.stuck(connection, before=now - _STUCK_AFTER):
             todo = [work.plan(recall_id)] if state is State.ACCEPTED else progress.work_left(connection, recall_id)
             outbox.add(connection, todo, due_at=now)
             log.error("reconcile.revived", recall_id=recall_id, state=state.value)

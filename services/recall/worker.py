@@ -5,13 +5,13 @@ from mailrecall.broker import celery_app
 from mailrecall.outbox.running import close_with_worker, register
 from mailrecall.outbox.work import Queue, Task
 from mailrecall.settings import Settings
-from mailrecall.wiring import bootstrap
+from mailrecall.wiring import bootstrap_worker
 from services.recall.planning import plan_recall
 from services.recall.reconciling import reconcile
 from services.recall.settling import settle_recall
 from services.recall.withdrawing import withdraw_batch
 
-process = bootstrap(Settings, "recall")
+process = bootstrap_worker(Settings, "recall")
 app = celery_app(
     "recall",
     process.settings,

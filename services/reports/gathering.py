@@ -44,7 +44,7 @@ def gather(databases: Databases, view: RecallView) -> Findings:
 
 def _failed(databases: Databases, ledger: Ledger, groups: dict[int, str]) -> list[Member]:
     """List the members of groups whose copies stayed."""
-    local: list[outcomes.Failed] = []
+    local: list[outcomes.Standing] = []
     for failed in _failed_locally(databases, ledger):
         if len(local) == LONGEST_LIST:
             break
@@ -60,7 +60,7 @@ def _failed(databases: Databases, ledger: Ledger, groups: dict[int, str]) -> lis
     return [Member(address, groups.get(via, ""), outcome) for via, address, outcome in sorted(rows)]
 
 
-def _failed_locally(databases: Databases, ledger: Ledger) -> Iterator[outcomes.Failed]:
+def _failed_locally(databases: Databases, ledger: Ledger) -> Iterator[outcomes.Standing]:
     for shard in sorted(ledger.done):
         with outcomes.patience(ledger, shard):
             yield from (f for f in outcomes.failed_on(databases, ledger, shard) if f.via != NAMED_DIRECTLY)

@@ -101,8 +101,8 @@ def test_failed_work_waits_longer_each_time_and_is_put_aside_at_last(control):
     while not put_aside:
         (publication,) = outbox.take_due(control, now=moment, limit=10)
         put_aside = outbox.fail(control, publication.work_id, "ValueError", outage=False, most=5, now=moment)
-        due = outbox.next_due(control)
-        if due is not None:
+        if not put_aside:
+            (due,) = control.execute("SELECT due_at FROM outbox").fetchone()
             pauses.append((due - moment).total_seconds())
             moment = due
 
@@ -120,8 +120,7 @@ def test_a_publication_fails_once_however_often_the_broker_held_it(control):
     for _ in range(3):
         assert not outbox.fail(control, publication.work_id, "ValueError", outage=False, most=3, now=moment)
 
-    assert control.execute("SELECT failures FROM outbox").fetchone() == (1,)
-    assert outbox.next_due(control) == moment + timedelta(seconds=1)
+    assert control.execute("SELECT failures, due_at FROM outbox").fetchone() == (1, moment + timedelta(seconds=1))
 
 
 def test_an_outage_never_puts_work_aside(control):
@@ -130,7 +129,7 @@ def test_an_outage_never_puts_work_aside(control):
     for _ in range(50):
         (publication,) = outbox.take_due(control, now=moment, limit=10)
         assert not outbox.fail(control, publication.work_id, "OperationalError", outage=True, most=3, now=moment)
-        moment += timedelta(seconds=5)
+        moment += timedelta(minutes=2)
 
     assert outbox.backlog(control).dead == 0
 
@@ -160,7 +159,7 @@ def relay(settings):
         assert process.wait(10) == 0
 
 
-def wait_for(condition, seconds: float = 20.0) -> None:
+def wait_for(condition, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

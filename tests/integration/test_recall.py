@@ -14,7 +14,7 @@ from mailrecall.embedded.deadlines import poll
 from mailrecall.messages import delivery
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
-from mailrecall.recalls import views
+from mailrecall.recalls import outcomes, views
 from mailrecall.recalls.requests import Requested
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
@@ -380,6 +380,44 @@ def test_r9_what_no_shard_answered_for_by_the_deadline_is_unreachable_and_can_be
     again = recalled(process, sender, message_id)
     assert again.tally.as_slugs() == {"recalled": 5}
     assert again.result is Result.SUCCEEDED
+
+
+@pytest.mark.rule(16, 9)
+def test_r16_what_a_shard_that_is_down_had_not_got_yet_counts_as_recalled_and_never_appears(process, databases):
+    firm = company.found(databases, people=5)
+    stranger = company.found(databases, people=1).people[0]
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others, stranger)
+    dispatch.run(process, Task.EXPAND)
+    start = clock.now()
+    asked = correspondence.ask(databases, sender, message_id, now=start, deadline=timedelta(minutes=1))
+    assert isinstance(asked, Requested)
+    dispatch.run(process, Task.PLAN)
+
+    reconcile(process, now=start + timedelta(minutes=1, seconds=process.settings.statement_timeout + 1))
+    dispatch.run(process, Task.SETTLE, now=clock.now() + timedelta(minutes=5))
+    with databases.control() as connection:
+        settled = views.get(connection, asked.recall.id)
+        assumed = outcomes.of_addressees(databases, outcomes.locate(connection, asked.recall.id))
+    dispatch.run(process, Task.DEPOSIT)
+    appeared = [person for person in others if correspondence.has_copy(databases, person, message_id)]
+    dispatch.run(process, now=clock.now() + timedelta(minutes=5))
+    with databases.control() as connection:
+        confirmed = views.get(connection, asked.recall.id)
+
+    assert settled is not None
+    assert (settled.state, settled.result) == (State.SETTLED, Result.SUCCEEDED)
+    assert settled.tally.as_slugs() == {"recalled": 4, "external": 1}
+    assert {one.address: one.outcome for one in assumed} == {
+        **{person.address: Outcome.RECALLED for person in others},
+        stranger.address: Outcome.EXTERNAL,
+    }
+    assert appeared == []
+    assert correspondence.has_copy(databases, stranger, message_id)
+    assert confirmed is not None
+    assert confirmed.tally == settled.tally
+    counts = correspondence.ledger(databases, asked.recall.id).counts
+    assert counts == {Outcome.RECALLED: 4, Outcome.EXTERNAL: 1}
 
 
 def test_every_withdrawal_may_run_twice_and_die_between_the_databases(process, databases):

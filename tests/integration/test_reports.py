@@ -187,7 +187,7 @@ def test_r1_several_addresses_of_one_mailbox_are_one_line(process, databases):
 
 
 @pytest.mark.rule(18)
-def test_r18_an_addressee_who_closed_before_delivery_is_told_apart(process, databases):
+def test_r18_an_addressee_who_closed_before_delivery_is_gone(process, databases):
     firm = company.found(databases, people=3)
     message_id = correspondence.send(databases, *firm.people)
     with databases.control() as connection:
@@ -198,5 +198,5 @@ def test_r18_an_addressee_who_closed_before_delivery_is_told_apart(process, data
 
     # a bounce told of the same before
     *_, mail = inbox(databases, firm.people[0])
-    assert f"  {firm.people[1].address}: Never delivered" in part(mail, "plain").splitlines()
-    assert totals(part(mail, "plain")) == {"Recalled": 1}
+    assert f"  {firm.people[1].address}: Gone" in part(mail, "plain").splitlines()
+    assert totals(part(mail, "plain")) == {"Recalled": 1, "Gone": 1}

@@ -23,13 +23,15 @@ CREATE TABLE recall (
 CREATE INDEX recall_by_requester ON recall (requested_by, requested_at);
 CREATE INDEX recall_unsettled ON recall (deadline_at) WHERE state <> 'settled';
 
--- One row for each delivery batch of the recalled message: the same number, shard and mailboxes.
+-- One row for each delivery batch of the recalled message: the same number, shard and mailboxes. A shard that does not answer
+-- by the deadline is unreachable where it had got the copies; where it had not, they are assumed to be recalled (R16), and the
+-- withdrawal stays due until the shard has confirmed it.
 CREATE TABLE recall_batch (
     recall_id  bigint NOT NULL REFERENCES recall ON DELETE CASCADE,
     batch      int NOT NULL,
     shard      smallint NOT NULL,
     recipients int NOT NULL,
-    state      text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'done', 'unreachable')),
+    state      text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'done', 'unreachable', 'assumed')),
     counts     jsonb,                               -- {"via": {"outcome": n}}, via 0 being those named directly
     done_at    timestamptz,
     PRIMARY KEY (recall_id, batch)

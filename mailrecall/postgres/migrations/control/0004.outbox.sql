@@ -9,6 +9,7 @@ CREATE TABLE outbox (
     published_at timestamptz,                       -- null: the relay takes it once it is due
     attempts     int NOT NULL DEFAULT 0,            -- how often it was published since it last failed
     failures     int NOT NULL DEFAULT 0,            -- how often it failed, outages of a server aside
+    outages      int NOT NULL DEFAULT 0,            -- how often a server did not answer
     failure      text,                              -- the class of the last error, for operators
     dead         boolean NOT NULL DEFAULT false     -- failed too often: waits for an operator
 );

@@ -1,0 +1,58 @@
+"""The connections of a process, when a database is away."""
+
+import time
+
+import psycopg
+import pytest
+from psycopg_pool import PoolTimeout
+
+from mailrecall.embedded.ports import free_ports
+from mailrecall.postgres.breaker import AwayError
+from mailrecall.postgres.databases import Databases
+
+
+def test_a_shard_that_is_away_is_not_asked_by_everybody(settings):
+    (port,) = free_ports(1)
+    away = settings.model_copy(
+        update={
+            "connect_timeout": 1.0,
+            "shard_urls": (f"postgresql://nobody@127.0.0.1:{port}/none", settings.shard_urls[1]),
+        }
+    )
+    databases = Databases(away, "away")
+    try:
+        with pytest.raises(PoolTimeout), databases.shard(0):
+            pass
+        begun = time.perf_counter()
+        for _ in range(50):
+            with pytest.raises(AwayError), databases.shard(0):
+                pass
+            with databases.shard(1) as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert time.perf_counter() - begun < 1.0, "fifty callers waited for what one had found out"
+    finally:
+        databases.close()
+
+
+def test_a_database_that_comes_back_is_found_again(settings, databases):
+    with databases.shard(0) as connection:
+        connection.execute("SELECT 1")
+    with psycopg.connect(settings.shard_urls[0], autocommit=True) as other:
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    with databases.shard(0) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_pool_in_use_says_nothing_of_the_server(settings):
+    busy = Databases(settings.model_copy(update={"pool_size": 2, "connect_timeout": 1.0}), "busy")
+    try:
+        with busy.shard(0), busy.shard(0), pytest.raises(PoolTimeout), busy.shard(0):
+            pass
+        with busy.shard(0) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    finally:
+        busy.close()
