@@ -60,6 +60,11 @@ class Stack:
         return self.session.lmtp
 
     @property
+    def imap(self) -> tuple[str, int]:
+        """Host and port of IMAP."""
+        return self.session.imap
+
+    @property
     def pop3(self) -> tuple[str, int]:
         """Host and port of POP3."""
         return self.session.pop3

@@ -16,6 +16,7 @@ class Ports:
     gateway: int = 8080
     smtp: int = 2587
     lmtp: int = 2424
+    imap: int = 2143
     pop3: int = 2110
     flower: int = 5555
     postgres: int = 54329
@@ -52,6 +53,7 @@ TITLES = {
     "gateway": "the gateway (HTTP)",
     "smtp": "SMTP submission",
     "lmtp": "LMTP",
+    "imap": "IMAP",
     "pop3": "POP3",
     "flower": "Flower",
     "postgres": "PostgreSQL",

@@ -14,7 +14,7 @@ from mailrecall.outbox.work import Queue
 WORKERS = ("delivery", "recall", "reports")
 """The Celery workers; each is a service of that name."""
 
-GATEWAY, INTAKE, POP3, RELAY, BEAT, FLOWER = "gateway", "intake", "pop3", "relay", "beat", "flower"
+GATEWAY, INTAKE, IMAP, POP3, RELAY, BEAT, FLOWER = "gateway", "intake", "imap", "pop3", "relay", "beat", "flower"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,7 @@ class Plan:
             "MAILRECALL_GATEWAY_BIND": f"{HOST}:{self.ports.gateway}",
             "MAILRECALL_SMTP_BIND": f"{HOST}:{self.ports.smtp}",
             "MAILRECALL_LMTP_BIND": f"{HOST}:{self.ports.lmtp}",
+            "MAILRECALL_IMAP_BIND": f"{HOST}:{self.ports.imap}",
             "MAILRECALL_POP3_BIND": f"{HOST}:{self.ports.pop3}",
             # the folder a service starts in is no place to import from
             "PYTHONSAFEPATH": "1",
@@ -59,6 +60,7 @@ class Plan:
             self._worker("recall", [Queue.RECALL, Queue.RECONCILE, *map(Queue.withdraw, shards)], self.workers),
             self._worker("reports", [Queue.REPORTS], 1),
             self._service(INTAKE, "services.delivery.intake"),
+            self._service(IMAP, "services.delivery.imap"),
             self._service(POP3, "services.delivery.pop3"),
             self._service(
                 GATEWAY,

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from mailrecall.broker import celery_app
 from mailrecall.embedded.ports import HOST, Ports
-from mailrecall.embedded.processes import BEAT, FLOWER, GATEWAY, INTAKE, POP3, RELAY, WORKERS
+from mailrecall.embedded.processes import BEAT, FLOWER, GATEWAY, IMAP, INTAKE, POP3, RELAY, WORKERS
 from mailrecall.postgres.databases import connection_options
 from mailrecall.settings import Settings
 
@@ -38,6 +38,7 @@ def checks(settings: Settings, ports: Ports) -> list[Check]:
         *(Check(name, "answers a ping", _pong(settings, name)) for name in WORKERS),
         Check(INTAKE, "greets on SMTP", lambda: _greets(ports.smtp, b"220", b"221")),
         Check(INTAKE, "greets on LMTP", lambda: _greets(ports.lmtp, b"220", b"221")),
+        Check(IMAP, "greets", lambda: _greets(ports.imap, b"* OK", b"* BYE", leaving=b"a LOGOUT")),
         Check(POP3, "greets", lambda: _greets(ports.pop3, b"+OK", b"+OK")),
         Check(GATEWAY, "answers", lambda: _serves(ports.gateway, "/healthz")),
         Check(FLOWER, "answers", lambda: _serves(ports.flower, "/healthcheck")),
@@ -89,12 +90,12 @@ def _pong(settings: Settings, name: str) -> Callable[[], bool]:
     return answers
 
 
-def _greets(port: int, hello: bytes, goodbye: bytes) -> bool:
+def _greets(port: int, hello: bytes, goodbye: bytes, *, leaving: bytes = b"QUIT") -> bool:
     try:
         with socket.create_connection((HOST, port), timeout=_TIMEOUT) as connection:
             if not connection.recv(512).startswith(hello):
                 return False
-            connection.sendall(b"QUIT\r\n")
+            connection.sendall(leaving + b"\r\n")
             return connection.recv(512).startswith(goodbye)
     except OSError:
         return False

@@ -48,6 +48,11 @@ class Session:
         return HOST, self.state.ports.lmtp
 
     @property
+    def imap(self) -> tuple[str, int]:
+        """Host and port of IMAP."""
+        return HOST, self.state.ports.imap
+
+    @property
     def pop3(self) -> tuple[str, int]:
         """Host and port of POP3."""
         return HOST, self.state.ports.pop3

@@ -21,7 +21,20 @@ from mailrecall.embedded.session import Session, attach
 from tests.servers import new_folder
 from tests.stack import last_words, started_in
 
-NAMES = {"postgres", "valkey", "relay", "delivery", "recall", "reports", "intake", "pop3", "gateway", "beat", "flower"}
+NAMES = {
+    "postgres",
+    "valkey",
+    "relay",
+    "delivery",
+    "recall",
+    "reports",
+    "intake",
+    "imap",
+    "pop3",
+    "gateway",
+    "beat",
+    "flower",
+}
 
 ORDINARY = 65534
 """An unprivileged user that exists on every Linux."""
