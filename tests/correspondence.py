@@ -18,8 +18,11 @@ from mailrecall.messages import acceptance
 from mailrecall.messages.acceptance import Author, EnvelopeRecipient, Incoming
 from mailrecall.mime.summary import summarise
 from mailrecall.postgres.databases import Databases
-from mailrecall.recalls import requests
+from mailrecall.recalls import requests, views
 from mailrecall.recalls.requests import Requested
+from mailrecall.recalls.views import RecallView
+from mailrecall.settings import Settings
+from mailrecall.wiring import Process
 from tests import dispatch
 
 
@@ -116,6 +119,17 @@ def has_copy(databases: Databases, account: Account, message_id: int) -> bool:
             "SELECT facts FROM copy WHERE mailbox_id = %s AND message_id = %s", (account.id, message_id)
         ).fetchone()
     return row is not None and not row[0] & Fact.DELETED
+
+
+def recalled(process: Process[Settings], requester: Account, message_id: int) -> RecallView:
+    """Recall a message, as far as its settlement."""
+    asked = ask(process.databases, requester, message_id)
+    assert isinstance(asked, Requested), asked
+    dispatch.run(process)
+    with process.databases.control() as connection:
+        view = views.get(connection, asked.recall.id)
+    assert view is not None
+    return view
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,19 @@
 -- name: subject
 -- What a request is judged by. The row lock orders two requests for one message, a request with the message's expansion, and
 -- a request with deposits under way, which hold the row FOR KEY SHARE until their shard has committed (R16).
+-- Once the message is expanded it is known who is in scope (R1); before that, a group may always hold somebody who is.
 SELECT m.id, m.sender_account_id, m.organisation_id, m.channel, m.accepted_at,
-       EXISTS (SELECT FROM envelope_recipient e
-                WHERE e.message_id = m.id AND e.kind IN ('account', 'group')) AS local_recipients
+       CASE WHEN m.expanded_at IS NOT NULL
+            THEN EXISTS (SELECT FROM delivery_batch d WHERE d.message_id = m.id AND d.kinship && %(in_scope)s::smallint[])
+            ELSE EXISTS (SELECT FROM envelope_recipient e
+                           LEFT JOIN account a ON a.id = e.account_id LEFT JOIN account s ON s.id = m.sender_account_id
+                          WHERE e.message_id = m.id
+                            AND (e.kind = 'group'
+                                 OR e.kind = 'account'
+                                    AND CASE WHEN a.domain_id = s.domain_id THEN 0
+                                             WHEN a.organisation_id = m.organisation_id THEN 1
+                                             ELSE 2 END = ANY (%(in_scope)s::smallint[])))
+       END AS local_recipients
   FROM message m
  WHERE m.id = %(message_id)s
    FOR UPDATE OF m

@@ -61,7 +61,9 @@ def request(
     """
     reason = clean_reason(reason)
     message_id = message_of(copy_id)
-    row = connection.execute(_SQL["subject"], {"message_id": message_id}).fetchone()
+    row = connection.execute(
+        _SQL["subject"], {"message_id": message_id, "in_scope": list(range(policy.furthest_in_scope + 1))}
+    ).fetchone()
     subject = Subject(row[1], row[2], Channel(row[3]), row[4], row[5]) if row else None
     existing = connection.execute(_SQL["recall_of_message"], {"message_id": message_id}).fetchone()
     if existing:

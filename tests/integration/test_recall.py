@@ -1,6 +1,5 @@
 """A recall from request to settlement, by the use cases on real databases: every outcome, every order of events."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import psycopg
@@ -10,11 +9,9 @@ from mailrecall import clock
 from mailrecall.domain.copies import Fact
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import Channel, Refusal, Refused, Result, State
-from mailrecall.embedded.deadlines import poll
-from mailrecall.messages import delivery
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
-from mailrecall.recalls import outcomes, views
+from mailrecall.recalls import views
 from mailrecall.recalls.requests import Requested
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
@@ -25,16 +22,6 @@ from tests import company, correspondence, dispatch
 @pytest.fixture
 def process(settings: Settings, databases: Databases) -> Process[Settings]:
     return Process(settings.model_copy(update={"batch_size": 4}), databases)
-
-
-def recalled(process, requester, message_id) -> views.RecallView:
-    asked = correspondence.ask(process.databases, requester, message_id)
-    assert isinstance(asked, Requested), asked
-    dispatch.run(process)
-    with process.databases.control() as connection:
-        view = views.get(connection, asked.recall.id)
-    assert view is not None
-    return view
 
 
 FACTS = {
@@ -55,7 +42,7 @@ def test_r9_every_recipient_ends_with_exactly_one_outcome(process, databases):
     for person, fact in zip(others, FACTS, strict=False):
         correspondence.happen(databases, person, message_id, fact)
 
-    view = recalled(process, sender, message_id)
+    view = correspondence.recalled(process, sender, message_id)
 
     ledger = correspondence.ledger(databases, view.id)
     assert sorted(mailbox for mailbox, _ in ledger.rows) == sorted(person.id for person in others)
@@ -83,113 +70,12 @@ def test_r1_scope_decides_who_is_external(process, databases, scope, reached):
     message_id = correspondence.send(databases, firm.people[0], firm.people[1], sister, stranger)
     dispatch.run(process)
 
-    view = recalled(process, firm.people[0], message_id)
+    view = correspondence.recalled(process, firm.people[0], message_id)
 
     kept = [correspondence.has_copy(databases, person, message_id) for person in (firm.people[1], sister, stranger)]
     assert kept == [False] * reached + [True] * (3 - reached)
     assert view.tally[Outcome.RECALLED] == reached
     assert view.tally[Outcome.EXTERNAL] == 3 - reached
-
-
-@pytest.mark.rule(16)
-def test_r16_a_message_recalled_before_its_expansion_never_appears(process, databases):
-    firm = company.found(databases, people=6)
-    sender, *others = firm.people
-    message_id = correspondence.send(databases, sender, *others)
-    asked = correspondence.ask(databases, sender, message_id)
-    assert isinstance(asked, Requested)
-    dispatch.run(process, Task.PLAN, Task.WITHDRAW, Task.SETTLE)
-
-    dispatch.run(process)
-
-    assert correspondence.ledger(databases, asked.recall.id).counts == {Outcome.RECALLED: 5}
-    assert not any(correspondence.has_copy(databases, person, message_id) for person in others)
-
-
-@pytest.mark.rule(16)
-def test_r16_a_deposit_after_the_request_leaves_no_copy_to_be_read_in_between(process, databases):
-    firm = company.found(databases, people=6)
-    sender, *others = firm.people
-    message_id = correspondence.send(databases, sender, *others)
-    dispatch.run(process, Task.EXPAND)
-    asked = correspondence.ask(databases, sender, message_id)
-    assert isinstance(asked, Requested)
-
-    dispatch.run(process, Task.DEPOSIT)
-    appeared = [person for person in others if correspondence.has_copy(databases, person, message_id)]
-    dispatch.run(process)
-
-    assert appeared == []
-    assert correspondence.ledger(databases, asked.recall.id).counts == {Outcome.RECALLED: 5}
-
-
-@pytest.mark.rule(16)
-def test_r16_a_request_waits_for_a_deposit_under_way(process, databases):
-    firm = company.found(databases, people=2)
-    sender, recipient = firm.people
-    message_id = correspondence.send(databases, sender, recipient)
-    dispatch.run(process, Task.EXPAND)
-    with ThreadPoolExecutor(1) as threads:
-        with databases.control() as connection:
-            delivery.lock_batch_to_deposit(connection, message_id, 1)
-            asking = threads.submit(correspondence.ask, databases, sender, message_id)
-            assert poll(lambda: waiting(databases), timeout=20), "the request did not wait"
-        asked = asking.result(20)
-    assert isinstance(asked, Requested)
-    dispatch.run(process)
-
-
-def waiting(databases: Databases) -> bool:
-    """Tell whether some connection waits for a row lock."""
-    with databases.control() as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        ).fetchone()
-    return bool(row and row[0])
-
-
-@pytest.mark.rule(9)
-@pytest.mark.parametrize("recalled_first", [False, True])
-def test_r9_who_closed_before_the_delivery_is_accounted_for_and_bounces(process, databases, recalled_first):
-    firm = company.found(databases, people=2)
-    sender, recipient = firm.people
-    leaver = company.hire(databases, f"leaver@{firm.domain}")
-    message_id = correspondence.send(databases, sender, recipient, leaver)
-    with databases.control() as connection:
-        connection.execute("UPDATE account SET closed_at = now() WHERE id = %s", (leaver.id,))
-    if not recalled_first:
-        dispatch.run(process)
-
-    view = recalled(process, sender, message_id)
-
-    assert not correspondence.has_copy(databases, leaver, message_id)
-    ledger = correspondence.ledger(databases, view.id)
-    assert ledger.of(leaver) is (Outcome.RECALLED if recalled_first else Outcome.GONE)
-    assert view.tally.total == 2
-    with databases.control() as connection:
-        bounces = connection.execute(
-            "SELECT count(*) FROM message m JOIN envelope_recipient e ON e.message_id = m.id"
-            " WHERE m.channel = 'system' AND e.account_id = %s",
-            (sender.id,),
-        ).fetchone()
-    assert bounces == (1,)
-
-
-@pytest.mark.rule(16, 1)
-def test_r16_a_deposit_after_the_recall_serves_only_those_out_of_scope(process, databases):
-    firm = company.found(databases, people=3)
-    stranger = company.found(databases, people=1).people[0]
-    message_id = correspondence.send(databases, firm.people[0], *firm.people[1:], stranger)
-    asked = correspondence.ask(databases, firm.people[0], message_id)
-    assert isinstance(asked, Requested)
-    dispatch.run(process, Task.PLAN, Task.WITHDRAW, Task.SETTLE)
-
-    dispatch.run(process)
-
-    assert correspondence.has_copy(databases, stranger, message_id)
-    assert not any(correspondence.has_copy(databases, person, message_id) for person in firm.people[1:])
-    counts = correspondence.ledger(databases, asked.recall.id).counts
-    assert counts == {Outcome.RECALLED: 2, Outcome.EXTERNAL: 1}
 
 
 @pytest.mark.rule(13)
@@ -199,7 +85,7 @@ def test_r13_succeeded_only_if_every_member_qualified(process, databases):
     message_id = correspondence.send(databases, firm.people[0], team)
     dispatch.run(process)
 
-    view = recalled(process, firm.people[0], message_id)
+    view = correspondence.recalled(process, firm.people[0], message_id)
 
     assert view.result is Result.SUCCEEDED
     assert {via: tally.as_slugs() for via, tally in view.by_via.items()} == {1: {"recalled": 6}}
@@ -212,7 +98,7 @@ def test_r15_the_sent_copy_stays_and_the_authors_own_copy_goes(process, database
     message_id = correspondence.send(databases, person, person)
     dispatch.run(process)
 
-    view = recalled(process, person, message_id)
+    view = correspondence.recalled(process, person, message_id)
 
     assert view.tally.as_slugs() == {"recalled": 1}
     assert not correspondence.has_copy(databases, person, message_id)
@@ -248,7 +134,7 @@ def test_r17_a_notice_is_left_only_where_the_policy_wants_one(process, databases
     dispatch.run(process)
     correspondence.happen(databases, reader, message_id, Fact.READ)
 
-    recalled(process, sender, message_id)
+    correspondence.recalled(process, sender, message_id)
 
     def inbox(person):
         with databases.shard(person.shard) as connection:
@@ -299,6 +185,7 @@ def test_r10_refusals_name_what_is_wrong_and_nothing_else(process, databases):
     sender, recipient, _ = firm.people
     message_id = correspondence.send(databases, sender, recipient)
     outside = correspondence.send(databases, sender, "someone@elsewhere.example")
+    elsewhere = correspondence.send(databases, sender, other.people[0])
 
     def refusal(requester, message):
         verdict = correspondence.ask(databases, requester, message)
@@ -309,6 +196,7 @@ def test_r10_refusals_name_what_is_wrong_and_nothing_else(process, databases):
     assert refusal(other.people[0], message_id) is Refusal.NOT_FOUND
     assert refusal(other.postmaster, message_id) is Refusal.NOT_FOUND
     assert refusal(sender, outside) is Refusal.NO_LOCAL_RECIPIENTS
+    assert refusal(sender, elsewhere) is Refusal.NO_LOCAL_RECIPIENTS
     assert refusal(sender, message_id) is None
     assert refusal(sender, correspondence.send(databases, sender, recipient)) is Refusal.RATE_LIMITED
     dispatch.run(process)
@@ -332,7 +220,7 @@ def test_r9_a_row_that_cannot_be_withdrawn_stands_alone(process, databases):
                 " EXECUTE FUNCTION breaks()"
             ).format(bad.id)
         )
-    view = recalled(process, sender, message_id)
+    view = correspondence.recalled(process, sender, message_id)
 
     ledger = correspondence.ledger(databases, view.id)
     assert ledger.of(bad) is Outcome.UNREACHABLE
@@ -342,7 +230,7 @@ def test_r9_a_row_that_cannot_be_withdrawn_stands_alone(process, databases):
     # R12: asked for again, the one that failed is tried again
     with databases.shard(bad.shard) as connection:
         connection.execute("DROP TRIGGER breaks ON copy")
-    again = recalled(process, sender, message_id)
+    again = correspondence.recalled(process, sender, message_id)
 
     assert correspondence.ledger(databases, view.id).counts == {Outcome.RECALLED: 11}
     assert again.tally.as_slugs() == {"recalled": 11}
@@ -377,47 +265,9 @@ def test_r9_what_no_shard_answered_for_by_the_deadline_is_unreachable_and_can_be
     assert {via: tally.as_slugs() for via, tally in given_up.by_via.items()} == {1: {"unreachable": 5}}
     assert all(correspondence.has_copy(databases, person, message_id) for person in others)
 
-    again = recalled(process, sender, message_id)
+    again = correspondence.recalled(process, sender, message_id)
     assert again.tally.as_slugs() == {"recalled": 5}
     assert again.result is Result.SUCCEEDED
-
-
-@pytest.mark.rule(16, 9)
-def test_r16_what_a_shard_that_is_down_had_not_got_yet_counts_as_recalled_and_never_appears(process, databases):
-    firm = company.found(databases, people=5)
-    stranger = company.found(databases, people=1).people[0]
-    sender, *others = firm.people
-    message_id = correspondence.send(databases, sender, *others, stranger)
-    dispatch.run(process, Task.EXPAND)
-    start = clock.now()
-    asked = correspondence.ask(databases, sender, message_id, now=start, deadline=timedelta(minutes=1))
-    assert isinstance(asked, Requested)
-    dispatch.run(process, Task.PLAN)
-
-    reconcile(process, now=start + timedelta(minutes=1, seconds=process.settings.statement_timeout + 1))
-    dispatch.run(process, Task.SETTLE, now=clock.now() + timedelta(minutes=5))
-    with databases.control() as connection:
-        settled = views.get(connection, asked.recall.id)
-        assumed = outcomes.of_addressees(databases, outcomes.locate(connection, asked.recall.id))
-    dispatch.run(process, Task.DEPOSIT)
-    appeared = [person for person in others if correspondence.has_copy(databases, person, message_id)]
-    dispatch.run(process, now=clock.now() + timedelta(minutes=5))
-    with databases.control() as connection:
-        confirmed = views.get(connection, asked.recall.id)
-
-    assert settled is not None
-    assert (settled.state, settled.result) == (State.SETTLED, Result.SUCCEEDED)
-    assert settled.tally.as_slugs() == {"recalled": 4, "external": 1}
-    assert {one.address: one.outcome for one in assumed} == {
-        **{person.address: Outcome.RECALLED for person in others},
-        stranger.address: Outcome.EXTERNAL,
-    }
-    assert appeared == []
-    assert correspondence.has_copy(databases, stranger, message_id)
-    assert confirmed is not None
-    assert confirmed.tally == settled.tally
-    counts = correspondence.ledger(databases, asked.recall.id).counts
-    assert counts == {Outcome.RECALLED: 4, Outcome.EXTERNAL: 1}
 
 
 def test_every_withdrawal_may_run_twice_and_die_between_the_databases(process, databases):
