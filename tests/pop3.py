@@ -124,12 +124,11 @@ class Client:
 
     def lines(self) -> bytes:
         """Read the lines of a reply up to its end, as they are."""
-        octets = b""
-        while not octets.endswith(b"\r\n.\r\n") and octets != b".\r\n":
-            line = self._file.readline()
-            assert line, f"the connection ended after {octets[-100:]!r}"
-            octets += line
-        return octets.removesuffix(b".\r\n")
+        lines: list[bytes] = []
+        while (line := self._file.readline()) != b".\r\n":
+            assert line, f"the connection ended after {lines[-3:]!r}"
+            lines.append(line)
+        return b"".join(lines)
 
     def ask(self, command: str) -> str:
         """Send a command and read the first line of its reply."""

@@ -22,7 +22,7 @@ log = logs.get(__name__)
 reactor: Any = _reactor
 
 
-def serve(process: Process[Pop3Settings], encryption: Encryption | None) -> None:
+def serve(process: Process[Pop3Settings], tls_options: Encryption | None) -> None:
     """Serve until SIGTERM or SIGINT; then let what is on its way out arrive.
 
     Raises:
@@ -30,7 +30,7 @@ def serve(process: Process[Pop3Settings], encryption: Encryption | None) -> None
     """
     settings = process.settings
     locks = MailboxLocks(settings, "pop3-locks")
-    factory = Pop3Factory(Desk(process.databases, locks), settings, reactor, encryption)
+    factory = Pop3Factory(Desk(process.databases, locks), settings, reactor, tls_options)
     host, _, port = settings.pop3_bind.rpartition(":")
     try:
         listener = reactor.listenTCP(int(port), factory, interface=host.strip("[]"))
@@ -61,15 +61,14 @@ def main() -> int:
         process = bootstrap(Pop3Settings, "pop3")
         settings = process.settings
         # made by the standard library first, which says what is wrong with the files
-        encryption = (
-            Encryption(Path(settings.tls_certificate), Path(settings.tls_key)) if tls.server_context(settings) else None
-        )
+        usable = tls.server_context(settings) is not None
+        tls_options = Encryption(Path(settings.tls_certificate), Path(settings.tls_key)) if usable else None
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     globalLogBeginner.beginLoggingTo([_note], redirectStandardIO=False, discardBuffer=True)  # type: ignore[list-item]
     try:
-        serve(process, encryption)
+        serve(process, tls_options)
     except CannotListenError as error:
         sys.stderr.write(f"POP3 cannot listen: {error.socketError}. Set MAILRECALL_POP3_BIND.\n")
         return 1

@@ -6,10 +6,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred, DeferredList, DeferredSemaphore
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import ServerFactory
 from twisted.internet.threads import deferToThreadPool
 from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
 
 from mailrecall import logs
 from services.delivery import plain_login
@@ -24,21 +25,24 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _LOGINS_AT_ONCE = 2
+_SECONDS_TO_VANISH = 1.0
 
 
+@implementer(IOpenSSLServerConnectionCreator)
 class Encryption:
-    """What Twisted encrypts with; the standard library's contexts are not for it."""
+    """What Twisted encrypts with, which the standard library's contexts are not for: TLS 1.2 and newer."""
 
     def __init__(self, certificate: Path, key: Path) -> None:
+        """Read a certificate and its key, in files that `mailrecall.tls` has accepted."""
         self._context = SSL.Context(SSL.TLS_SERVER_METHOD)
         self._context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        self._context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_CIPHER_SERVER_PREFERENCE)
+        self._context.set_options(SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
         self._context.use_certificate_chain_file(str(certificate))
         self._context.use_privatekey_file(str(key))
 
-    def getContext(self) -> SSL.Context:
-        """Return the context."""
-        return self._context
+    def serverConnectionForTLS(self, _protocol: object) -> SSL.Connection:
+        """Begin a connection."""
+        return SSL.Connection(self._context, None)
 
 
 class Pop3Factory(ServerFactory):
@@ -86,16 +90,21 @@ class Pop3Factory(ServerFactory):
         for connection in list(self.connections):
             if not connection.busy:
                 connection.leave("[SYS/TEMP] This host is stopping; try again later")
-        cut_off = self.reactor.callLater(self.settings.stop_timeout, self._cut_off)
+        stopped: Deferred[None] = Deferred()
+        DeferredList([connection.ended for connection in self.connections]).addCallback(
+            lambda _: stopped.callback(None)
+        )
+        limit = self.reactor.callLater(self.settings.stop_timeout, self._cut_off, stopped)
 
-        def stopped(_: object) -> None:
-            if cut_off.active():
-                cut_off.cancel()
+        def done(_: object) -> None:
+            if limit.active():
+                limit.cancel()
             self._threads.stop()
 
-        return DeferredList([connection.ended for connection in self.connections]).addCallback(stopped)
+        return stopped.addBoth(done)
 
-    def _cut_off(self) -> None:
+    def _cut_off(self, stopped: "Deferred[None]") -> None:
         log.warning("pop3.cut_off", connections=len(self.connections))
         for connection in list(self.connections):
             connection.cut_off()
+        self.reactor.callLater(_SECONDS_TO_VANISH, stopped.cancel)
