@@ -5,13 +5,40 @@ Every name is prefixed with `MAILRECALL_`. A value can also come from a file:
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 PREFIX = "MAILRECALL_"
+
+OF_ONE_PROCESS = frozenset(
+    {
+        *("GATEWAY_BIND", "GATEWAY_WORKERS", "GATEWAY_THREADS", "TOKEN_LIFETIME", "MAX_UPLOAD"),
+        *("SMTP_BIND", "LMTP_BIND", "POSTMASTER", "MAX_CONNECTIONS", "MAX_LINE_LENGTH", "MAX_HOPS", "IDLE_TIMEOUT"),
+        *("POP3_BIND", "POP3_CONNECTIONS", "POP3_TIMEOUT"),
+        *("IMAP_BIND", "IMAPS_BIND", "IMAP_CONNECTIONS", "IMAP_TIMEOUT"),
+        *("PLAIN_LOGIN", "STOP_TIMEOUT"),
+    }
+)
+"""Settings that only some kinds of process have: each passes the other's by."""
+
+_NOT_OURS = re.compile(
+    # of the command line and of docker-compose.yml
+    "DATA|VERSION|WORKERS|LISTEN|DATABASE_PASSWORD|BROKER_PASSWORD|FLOWER_LOGIN|[A-Z0-9]+_PORT"
+    # what Kubernetes tells every container of a service whose name begins with mailrecall
+    "|([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_[A-Z]+(_(PROTO|PORT|ADDR))?)?)"
+)
+_HOSTNAME = re.compile(
+    r"(?=.{1,255}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
+)
+_PUBLIC_URL = re.compile(r"https?://[!-~]+")
+_BROKERS = ("redis", "rediss", "sentinel")
+_DAY = 86_400.0
 
 
 class SettingsError(Exception):
@@ -21,7 +48,7 @@ class SettingsError(Exception):
 class Settings(BaseModel):
     """What every process of Mail Recall needs to know."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
 
     control_url: str = Field(description="The control database, as a PostgreSQL URL.")
     shard_urls: tuple[str, ...] = Field(
@@ -40,8 +67,14 @@ class Settings(BaseModel):
         "", description="A file that workers, beat and relay touch while they work, for health checks; empty: none."
     )
 
-    statement_timeout: float = Field(60.0, gt=0, description="Seconds after which PostgreSQL ends a statement.")
-    connect_timeout: float = Field(5.0, ge=1, description="Seconds to wait for a database connection.")
+    statement_timeout: float = Field(
+        # below a millisecond it would mean none
+        60.0,
+        ge=0.1,
+        le=_DAY,
+        description="Seconds after which PostgreSQL ends a statement.",
+    )
+    connect_timeout: float = Field(5.0, ge=1, le=_DAY, description="Seconds to wait for a database connection.")
     # two at the least: whoever relays holds a lock on one connection while it works on another
     pool_size: int = Field(4, ge=2, le=200, description="Connections that one process keeps to one database at most.")
 
@@ -49,14 +82,20 @@ class Settings(BaseModel):
         5000, ge=1, le=100_000, description="Recipients that one deposit or withdrawal task handles."
     )
     outbox_lease: float = Field(
-        20.0, ge=0.5, description="Seconds after which published work that nobody finished is published again; doubles."
+        20.0,
+        ge=0.5,
+        le=_DAY,
+        description="Seconds after which published work that nobody finished is published again; doubles.",
     )
     outbox_failures: int = Field(
         12, ge=1, description="Failures, outages aside, after which work is put aside for an operator."
     )
-    reconcile_every: float = Field(5.0, ge=0.5, description="Seconds between two runs of the reconciler.")
+    reconcile_every: float = Field(5.0, ge=0.5, le=_DAY, description="Seconds between two runs of the reconciler.")
     recall_deadline: float = Field(
-        3600.0, ge=1, description="Seconds that a shard has to answer a recall before its copies count as unreachable."
+        3600.0,
+        ge=1,
+        le=366 * _DAY,
+        description="Seconds that a shard has to answer a recall before its copies count as unreachable.",
     )
     smarthost: str = Field(
         "", description="host:port that external mail is handed to; empty: external mail is refused."
@@ -94,8 +133,22 @@ class Settings(BaseModel):
     @field_validator("broker_url")
     @classmethod
     def _broker(cls, value: str) -> str:
-        if "://" not in value:
-            raise ValueError("must be a URL such as redis://localhost:6379/0")
+        if value.partition("://")[0] not in _BROKERS or "://" not in value:
+            raise ValueError("must be a redis://, rediss:// or sentinel:// URL such as redis://localhost:6379/0")
+        return value
+
+    @field_validator("hostname")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        if not _HOSTNAME.fullmatch(value):
+            raise ValueError("must be a host name such as mail.example.org: letters, digits, hyphens and dots")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _reachable(cls, value: str) -> str:
+        if not (_PUBLIC_URL.fullmatch(value) and urlsplit(value).hostname):
+            raise ValueError("must be a URL such as https://mail.example.org")
         return value
 
     @field_validator("smarthost")
@@ -121,8 +174,10 @@ def load(kind: type[S], environment: Mapping[str, str] = os.environ) -> S:
     """Read the settings of one kind of process.
 
     Raises:
-        SettingsError: a variable is missing or has a value that it cannot have.
+        SettingsError: a variable is missing, has a value that it cannot have, or is one that no process knows.
     """
+    if strange := list(_strange(kind, environment)):
+        raise SettingsError("\n".join(strange))
     values: dict[str, str] = {}
     for name in kind.model_fields:
         variable = PREFIX + name.upper()
@@ -132,6 +187,8 @@ def load(kind: type[S], environment: Mapping[str, str] = os.environ) -> S:
                 values[name] = path.read_text(encoding="utf-8").strip()
             except OSError as error:
                 raise SettingsError(f"{variable}_FILE: cannot read {path}: {error.strerror}") from None
+            except UnicodeDecodeError:
+                raise SettingsError(f"{variable}_FILE: {path} must be text in UTF-8") from None
         elif variable in environment:
             values[name] = environment[variable]
     try:
@@ -139,3 +196,14 @@ def load(kind: type[S], environment: Mapping[str, str] = os.environ) -> S:
     except ValidationError as error:
         problems = [f"{PREFIX}{'_'.join(map(str, e['loc'][:1])).upper()}: {e['msg']}" for e in error.errors()]
         raise SettingsError("\n".join(problems)) from None
+
+
+def _strange(kind: type[Settings], environment: Mapping[str, str]) -> Iterator[str]:
+    """Name the variables that nobody reads: whoever misspells one must not run with its default."""
+    known = {PREFIX + name for name in OF_ONE_PROCESS | {name.upper() for name in kind.model_fields}}
+    for variable in sorted(environment):
+        name = variable.removesuffix("_FILE")
+        if name in known or not name.startswith(PREFIX) or _NOT_OURS.fullmatch(name.removeprefix(PREFIX)):
+            continue
+        near = get_close_matches(name, known, 1)
+        yield f"{variable}: there is no such setting{f'; {near[0]} was meant?' if near else ''}"

@@ -1,11 +1,12 @@
 """The one place where a process is put together: settings, logs, databases."""
 
+import sys
 from dataclasses import dataclass
 from typing import Generic
 
 from mailrecall import logs
 from mailrecall.postgres.databases import Databases
-from mailrecall.settings import S, load
+from mailrecall.settings import S, SettingsError, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +30,16 @@ def bootstrap(kind: type[S], application: str) -> Process[S]:
     settings = load(kind)
     logs.configure(settings)
     return Process(settings, Databases(settings, application))
+
+
+def bootstrap_worker(kind: type[S], application: str) -> Process[S]:
+    """Build a process for a module that Celery imports, whose command would show an error as a traceback.
+
+    Raises:
+        SystemExit: with status 2, once the message has been written, where `bootstrap` raises SettingsError.
+    """
+    try:
+        return bootstrap(kind, application)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(2) from None

@@ -8,7 +8,7 @@ from mailrecall.outbox import store as outbox
 from mailrecall.outbox.running import close_with_worker, register
 from mailrecall.outbox.work import Task
 from mailrecall.settings import Settings
-from mailrecall.wiring import Process, bootstrap
+from mailrecall.wiring import Process, bootstrap_worker
 from services.delivery.depositing import deposit_batch, file_author_copy
 from services.delivery.expansion import bounce_undeliverable, expand_message
 from services.delivery.forwarding import forward_message
@@ -23,7 +23,7 @@ def relay_message(process: Process[Settings], *, message_id: int, work_id: int, 
         outbox.finish(connection, work_id)
 
 
-process = bootstrap(Settings, "delivery")
+process = bootstrap_worker(Settings, "delivery")
 app = celery_app("delivery", process.settings)
 register(app, process, Task.EXPAND, expand_message)
 register(app, process, Task.BOUNCE, bounce_undeliverable)
