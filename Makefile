@@ -52,7 +52,7 @@ test: $(INSTALLED) ## Run the tests that need nothing but this machine, then say
 
 .PHONY: test-containers
 test-containers: $(INSTALLED) ## Run the tests of stores and rules on PostgreSQL and Redis in containers (needs Docker)
-	TEST_SERVERS=containers $(BIN)/pytest tests/property tests/contract tests/integration $(ARGS)
+	TEST_SERVERS=containers $(BIN)/pytest tests/property tests/contract tests/integration --ignore-glob='*/test_embedded_*' $(ARGS)
 
 .PHONY: lint lint-code lint-format lint-types lint-imports
 lint: lint-code lint-format lint-types lint-imports ## Check style, format, types and the direction of imports
