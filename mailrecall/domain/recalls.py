@@ -9,6 +9,8 @@ from mailrecall.domain.outcomes import Outcome, Tally
 from mailrecall.domain.policy import Policy
 
 LONGEST_REASON = 500
+_BLANK = "\u115f\u1160\u2800\u3164\uffa0"
+"""Letters and a symbol that show nothing: the fillers of Hangul, and Braille without a dot."""
 
 
 class Channel(StrEnum):
@@ -99,10 +101,10 @@ def clean_reason(reason: str) -> str:
     """R11: return the reason, trimmed; 1 to 500 characters.
 
     Raises:
-        ReasonError: it is empty or longer than that, or has characters that no text carries.
+        ReasonError: it is empty or longer than that, shows nothing, or has characters that no text carries.
     """
     trimmed = reason.strip()
-    if not trimmed:
+    if not any(_is_visible(character) for character in trimmed):
         raise ReasonError("Say why the message is recalled: 1 to 500 characters.")
     if len(trimmed) > LONGEST_REASON:
         raise ReasonError(f"The reason has {len(trimmed)} characters; {LONGEST_REASON} are allowed.")
@@ -110,6 +112,11 @@ def clean_reason(reason: str) -> str:
     if any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\t\r\n" for c in trimmed):
         raise ReasonError("The reason has a control character; write it as plain text.")
     return trimmed
+
+
+def _is_visible(character: str) -> bool:
+    """Tell whether a character alone shows anything: letters, numbers, punctuation and symbols do, but for a few."""
+    return unicodedata.category(character)[0] in "LNPS" and character not in _BLANK
 
 
 def judge(

@@ -98,6 +98,11 @@ class DataFolder:
                     folder.mkdir(mode=0o700, exist_ok=True)
             except PermissionError as error:
                 raise EmbeddedError(f"{error.filename} cannot be written by this user: {error.strerror}.") from error
+            except OSError as error:
+                raise EmbeddedError(
+                    f"{error.filename or self.path} cannot be made or written: {error.strerror}. "
+                    "Name another folder with --data."
+                ) from error
             yield marker
 
     def read_marker(self) -> Marker:
@@ -108,7 +113,7 @@ class DataFolder:
         """
         try:
             values = json.loads(self.marker_file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise EmbeddedError(f"{self.path} is not a data folder of Mail Recall.") from None
         except PermissionError:
             raise EmbeddedError(f"{self.path} belongs to another user; only that user can use it.") from None

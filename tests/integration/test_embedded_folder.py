@@ -145,6 +145,17 @@ def test_up_says_why_it_cannot_start_without_a_traceback(tmp_path: Path) -> None
     assert not (tmp_path / "data" / "postgres").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_named_without_a_traceback(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    # no folder can be made in /proc, by root neither
+    for command, place in (("up", Path("/proc/x")), ("up", file / "data"), ("status", file)):
+        done = mailrecall(command, "--data", str(place))
+        assert done.returncode == 2
+        assert str(place) in done.stderr
+        assert "Traceback" not in done.stderr
+
+
 def test_up_says_what_is_wrong_with_the_environment(tmp_path: Path) -> None:
     done = mailrecall("up", "--data", str(tmp_path / "data"), "--free-ports", MAILRECALL_BATCH_SIZE="none")
     assert done.returncode == 2

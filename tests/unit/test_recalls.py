@@ -197,6 +197,13 @@ def test_r11_a_reason_of_1_to_500_characters_is_kept_trimmed(given: str, kept: s
     [
         ("", "Say why"),
         (" \t\r\n\u3000", "Say why"),
+        *(
+            (nothing * 3, "Say why")
+            for nothing in (
+                *("\u200b", "\u200d", "\u2060", "\ufeff", "\u00ad", "\u202e", "\U000e0041"),
+                *("\u2800", "\u3164", "\u115f", "\uffa0", "\u034f", "\ufe0f", "\u00a0"),
+            )
+        ),
         ("x" * 501, "has 501 characters; 500"),
         ("发" * 501, "has 501 characters; 500"),
         ("nul\x00byte", "control character"),
