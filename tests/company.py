@@ -89,6 +89,8 @@ def hire(
                 password_hash=password_hash(),
             ),
         )
+        # tests that are about waiting say so
+        accounts.set_undo_send(connection, account.id, 0)
         for alias in aliases:
             accounts.add_alias(connection, Address.parse(alias), own)
     return account

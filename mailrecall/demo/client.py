@@ -44,6 +44,7 @@ class Person:
             "cc": cc,
             "subject": subject,
             "text": text,
+            "delay": 0,
             "attachments": [
                 {
                     "filename": filename,

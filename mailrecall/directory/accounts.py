@@ -125,6 +125,17 @@ def close_account(databases: Databases, address: Address, *, now: datetime) -> A
     return account
 
 
+def undo_send_of(connection: Connection[Any], account_id: int) -> int:
+    """R28: return how long an account's messages wait before they go out, in seconds."""
+    row = connection.execute(_SQL["undo_send_of"], {"account_id": account_id}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def set_undo_send(connection: Connection[Any], account_id: int, seconds: int) -> None:
+    """R28: let an account's messages wait 0 to 60 seconds from now on; psycopg.errors.CheckViolation for any other."""
+    connection.execute(_SQL["set_undo_send"], {"account_id": account_id, "seconds": seconds})
+
+
 def open_account(connection: Connection[Any], address: Address) -> Account:
     """Return the account an address belongs to.
 

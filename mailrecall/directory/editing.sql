@@ -49,6 +49,12 @@ UPDATE account SET password_hash = %(password_hash)s WHERE id = %(account_id)s A
 -- name: close_account
 UPDATE account SET closed_at = %(now)s WHERE id = %(account_id)s AND closed_at IS NULL
 
+-- name: undo_send_of
+SELECT undo_send FROM account WHERE id = %(account_id)s
+
+-- name: set_undo_send
+UPDATE account SET undo_send = %(seconds)s WHERE id = %(account_id)s
+
 -- name: aliases_of_account
 SELECT address FROM address WHERE account_id = %(account_id)s AND is_alias ORDER BY address
 

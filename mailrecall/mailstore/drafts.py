@@ -79,6 +79,12 @@ def replace(connection: Connection[Any], mailbox_id: int, draft: Draft, saving: 
     return version
 
 
+def bring_back(connection: Connection[Any], mailbox_id: int, copy_id: int) -> None:
+    """Put a draft that its author has moved away back into the Drafts folder."""
+    if connection.execute(_SQL["bring_back"], _keys(mailbox_id, copy_id)).rowcount:
+        announce_own(connection, mailbox_id, copy_id)
+
+
 def remove(connection: Connection[Any], mailbox_id: int, copy_id: int) -> bool:
     """Remove a draft with its copy, wherever that lies; False when there is none, or none any more."""
     keys = _keys(mailbox_id, copy_id)

@@ -30,6 +30,11 @@ DELETE FROM draft WHERE mailbox_id = %(mailbox_id)s AND copy_id = %(copy_id)s
 INSERT INTO copy (mailbox_id, folder, via, message_id, flags)
 VALUES (%(mailbox_id)s, {drafts}, 0, %(copy_id)s, %(flags)s)
 
+-- name: bring_back
+UPDATE copy SET folder = {drafts}, uid = NULL
+ WHERE mailbox_id = %(mailbox_id)s AND message_id = %(copy_id)s AND facts & {deleted} = 0 AND folder <> {drafts}
+   AND EXISTS (SELECT FROM draft WHERE mailbox_id = %(mailbox_id)s AND copy_id = %(copy_id)s)
+
 -- name: clear
 -- The content stays where the owner made a copy of the draft (IMAP COPY), which shares it. What is then put in the draft's place
 -- has no UID: another message to an IMAP client, as it has to be.

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from psycopg import Connection
 
 from mailrecall.domain.recalls import Channel
+from mailrecall.messages import sending
 from mailrecall.messages.holding import hold_if_ruled
 from mailrecall.mime.summary import Summary
 from mailrecall.outbox import store as outbox
@@ -54,6 +55,8 @@ class Incoming:
     """Whether the author's Sent folder gets a copy (R15)."""
     id: int | None = None
     """An even id that the message has had as a draft (R28); None: it gets one."""
+    sends_at: datetime | None = None
+    """R28: when it goes out; until then its author can take it back. None: at once, for good."""
 
 
 class AlreadyAcceptedError(Exception):
@@ -107,7 +110,10 @@ def accept(connection: Connection[Any], incoming: Incoming, *, now: datetime) ->
     todo = [] if held else [work.expand(message_id)]
     if files_copy and incoming.author is not None:
         todo.append(work.file_author_copy(message_id, incoming.author.shard))
-    outbox.add(connection, todo, due_at=now)
+    if incoming.sends_at is None:
+        outbox.add(connection, todo, due_at=now)
+    else:
+        sending.schedule(connection, message_id, todo, due_at=incoming.sends_at)
     return message_id
 
 

@@ -46,12 +46,12 @@ def expand(connection: Connection[Any], message_id: int, *, batch_size: int, now
     batches = connection.execute(_SQL["expand"], parameters).fetchall()
     externals = connection.execute(_SQL["expand_externals"], {"message_id": message_id}).rowcount
     todo: list[Work] = []
-    if hold is None or not hold.ended:
+    if not (hold and hold.ended):
         # R30: of what was recalled or rejected while it was held, only who would have got it is written down
         todo += [work.deposit(message_id, batch, shard) for batch, shard in sorted(batches)]
         todo += [work.relay(message_id)] * bool(externals)
     connection.execute(_SQL["expanded"], {"message_id": message_id, "now": now, "deliveries": len(todo)})
-    if undeliverable(connection, message_id):
+    if not (hold and hold.ended) and undeliverable(connection, message_id):
         todo.append(work.bounce(message_id))
     outbox.add(connection, todo, due_at=now)
     if hold is not Hold.REJECTED:  # whose expansion was counted when it was rejected

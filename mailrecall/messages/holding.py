@@ -99,26 +99,34 @@ def reject(connection: Connection[Any], message_id: int, *, moderator: int, reas
 
 
 def cancel(connection: Connection[Any], message_id: int, *, requester: int, now: datetime) -> bool:
-    """R30: end a held message's waiting because it is recalled; False when it does not wait (any more)."""
-    return _decide(connection, message_id, Hold.CANCELLED, decided_by=requester, reason=None, now=now)
+    """Let nobody ever get a message because it is recalled while it waits, for a moderator (R30) or its moment (R28).
+
+    Returns:
+        False when it does not wait (any more).
+    """
+    if _decide(connection, message_id, Hold.CANCELLED, decided_by=requester, reason=None, now=now):
+        return True
+    return bool(connection.execute(_SQL["cancel_unsent"], {"message_id": message_id, "now": now}).rowcount)
 
 
-def list_held(connection: Connection[Any], organisation_id: int, *, limit: int, after: int = 0) -> list[Held]:
+def list_held(
+    connection: Connection[Any], organisation_id: int, *, limit: int, after: int = 0, now: datetime
+) -> list[Held]:
     """Return messages that wait, the longest waiting first, beginning after a message's id."""
-    parameters = {"organisation_id": organisation_id, "limit": limit, "after": after}
+    parameters = {"organisation_id": organisation_id, "limit": limit, "after": after, "now": now}
     return [Held(*row) for row in connection.execute(_SQL["list_held"], parameters).fetchall()]
 
 
-def find_held(connection: Connection[Any], organisation_id: int, message_id: int) -> Held | None:
+def find_held(connection: Connection[Any], organisation_id: int, message_id: int, *, now: datetime) -> Held | None:
     """Return a message that waits; None for any other, and for those of other organisations (R24)."""
-    keys = {"organisation_id": organisation_id, "message_id": message_id}
+    keys = {"organisation_id": organisation_id, "message_id": message_id, "now": now}
     row = connection.execute(_SQL["find_held"], keys).fetchone()
     return Held(*row) if row else None
 
 
-def hold_of(connection: Connection[Any], organisation_id: int, message_id: int) -> Hold | None:
+def hold_of(connection: Connection[Any], organisation_id: int, message_id: int, *, now: datetime) -> Hold | None:
     """Return where a message that had to wait stands; None for any other, and for those of other organisations."""
-    keys = {"organisation_id": organisation_id, "message_id": message_id}
+    keys = {"organisation_id": organisation_id, "message_id": message_id, "now": now}
     row = connection.execute(_SQL["was_held"], keys).fetchone()
     return Hold(row[0]) if row else None
 

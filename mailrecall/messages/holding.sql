@@ -31,10 +31,19 @@ UPDATE held_message
  WHERE message_id IN (SELECT id FROM decided)
 RETURNING message_id
 
+-- name: cancel_unsent
+-- R28: recalled before its author's time to change their mind was over: as if it had been held.
+UPDATE message SET hold = 'cancelled'
+ WHERE id = %(message_id)s AND hold IS NULL AND expanded_at IS NULL
+   AND EXISTS (SELECT FROM sending WHERE message_id = %(message_id)s AND due_at > %(now)s)
+
+-- A message that its author may still take back is not yet a moderator's business (R28).
+
 -- name: list_held
 SELECT m.id, h.rule, h.held_at, m.accepted_at, m.size, m.from_header, m.to_header, m.subject, m.preview, m.attachments
   FROM held_message h JOIN message m ON m.id = h.message_id
  WHERE h.organisation_id = %(organisation_id)s AND h.decided_at IS NULL AND h.message_id > %(after)s
+   AND NOT EXISTS (SELECT FROM sending s WHERE s.message_id = m.id AND s.due_at > %(now)s)
  ORDER BY h.message_id
  LIMIT %(limit)s
 
@@ -42,10 +51,12 @@ SELECT m.id, h.rule, h.held_at, m.accepted_at, m.size, m.from_header, m.to_heade
 SELECT m.id, h.rule, h.held_at, m.accepted_at, m.size, m.from_header, m.to_header, m.subject, m.preview, m.attachments
   FROM held_message h JOIN message m ON m.id = h.message_id
  WHERE h.organisation_id = %(organisation_id)s AND h.message_id = %(message_id)s AND h.decided_at IS NULL
+   AND NOT EXISTS (SELECT FROM sending s WHERE s.message_id = m.id AND s.due_at > %(now)s)
 
 -- name: was_held
 SELECT m.hold FROM held_message h JOIN message m ON m.id = h.message_id
  WHERE h.organisation_id = %(organisation_id)s AND h.message_id = %(message_id)s
+   AND NOT EXISTS (SELECT FROM sending s WHERE s.message_id = m.id AND s.due_at > %(now)s)
 
 -- name: recipients
 SELECT address FROM envelope_recipient WHERE message_id = %(message_id)s ORDER BY position

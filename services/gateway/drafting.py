@@ -1,6 +1,6 @@
 """R28: drafts over HTTP. Saving takes what is there, half an address too; only sending asks whether it makes sense."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +23,7 @@ from mailrecall.mime.summary import summarise
 from mailrecall.wiring import Process
 from services.gateway import sending
 from services.gateway.problems import Code, FieldError, Problem, not_found
-from services.gateway.sending import NewMessage
+from services.gateway.sending import NewMessage, Outgoing
 from services.gateway.settings import GatewaySettings
 
 Matches = Callable[[int], bool]
@@ -61,10 +61,10 @@ def create(process: Process[GatewaySettings], author: Account, typed: Typed, *, 
     """
     with process.databases.control() as control:
         message_id, body_id = unused_ids(control, 2)
-    saving = _saving(process, author, typed, typed.attachments or (), body_id, now=now)
+    new = _composed(process, author, typed, typed.attachments or (), body_id, now=now)
     copy_id = author_copy_id(message_id)
     with process.databases.shard(author.shard) as shard:
-        drafts.create(shard, author.id, copy_id, saving, now=now)
+        drafts.create(shard, author.id, copy_id, new, now=now)
     return find(process, author, copy_id)
 
 
@@ -95,8 +95,8 @@ def replace(
         (body_id,) = unused_ids(control, 1)
     with _locked(process, author, copy_id, matches) as (shard, draft):
         attachments = _attachments_of(draft) if typed.attachments is None else typed.attachments
-        saving = _saving(process, author, typed, attachments, body_id, now=now)
-        drafts.replace(shard, author.id, draft, saving, now=now)
+        new = _composed(process, author, typed, attachments, body_id, now=now)
+        drafts.replace(shard, author.id, draft, new, now=now)
     return find(process, author, copy_id)
 
 
@@ -110,24 +110,40 @@ def remove(process: Process[GatewaySettings], author: Account, copy_id: int, mat
         drafts.remove(shard, author.id, copy_id)
 
 
-def send(process: Process[GatewaySettings], author: Account, copy_id: int, matches: Matches, *, now: datetime) -> int:
+def send(
+    process: Process[GatewaySettings],
+    author: Account,
+    copy_id: int,
+    matches: Matches,
+    *,
+    delay: int | None,
+    now: datetime,
+) -> Outgoing:
     """Send a draft, as it is saved; the draft's id becomes the message's, so it is sent once.
 
     The draft stays locked until the message is durable, so that nobody saves what would be lost. It lies in Drafts
     until the delivery puts the Sent copy in its place.
 
-    Returns:
-        the message's id.
+    Args:
+        process: the process.
+        author: whose.
+        copy_id: the draft.
+        matches: tells whether the saved version is meant.
+        delay: seconds until it goes out; None: as many as the account has chosen.
+        now: the moment of acceptance (R3).
 
     Raises:
         Problem: there is no such draft, somebody saved another version, it was sent before, or it cannot be sent.
     """
+    wait = sending.delay_of(process, author, delay)
     with _locked(process, author, copy_id, matches) as (_, draft):
         message = _message(draft)
         recipients = sending.resolve(process, message.addressees)
         content = sending.composed(process.settings, author, message, None, now=now)
         try:
-            return sending.accepted(process, author, recipients, content, message_id=message_of(copy_id), now=now)
+            return sending.accepted(
+                process, author, recipients, content, message_id=message_of(copy_id), delay=wait, now=now
+            )
         except AlreadyAcceptedError:
             raise _being_sent() from None
 
@@ -163,7 +179,7 @@ def _being_sent() -> Problem:
     return Problem(Code.BEING_SENT, "The draft was sent; it can be neither changed nor sent again.")
 
 
-def _saving(
+def _composed(
     process: Process[GatewaySettings],
     author: Account,
     typed: Typed,
@@ -179,6 +195,11 @@ def _saving(
     }
     message = NewMessage(**readable, **written, attachments=attachments)
     content = sending.composed(process.settings, author, message, None, now=now)
+    return saving(addressees | written, content, body_id, now=now)
+
+
+def saving(fields: Mapping[str, Any], content: bytes, body_id: int, *, now: datetime) -> Saving:
+    """Return what the mail store has to know of a draft."""
     summary = summarise(content)
     listed = ListedMessage(
         accepted_at=now,
@@ -189,7 +210,7 @@ def _saving(
         preview=summary.preview,
         attachments=summary.attachments,
     )
-    return Saving(fields=addressees | written, listed=listed, content=content, body_id=body_id)
+    return Saving(fields=fields, listed=listed, content=content, body_id=body_id)
 
 
 def _message(draft: Draft) -> NewMessage:

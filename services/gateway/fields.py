@@ -155,6 +155,10 @@ class Number(Value[int]):
             raise ValidationError(f"Must be a whole number from {self.least} to {self.most}.")
         return number
 
+    def write(self, value: int) -> int:
+        """Return the number."""
+        return value
+
 
 class Reason(Text):
     """R11: why a message is recalled."""

@@ -91,7 +91,9 @@ def remove_rule(process: Process[GatewaySettings], administrator: Account, rule_
             raise not_found("audit rule")
 
 
-def page(process: Process[GatewaySettings], moderator: Account, *, limit: int, cursor: int | None) -> HeldPage:
+def page(
+    process: Process[GatewaySettings], moderator: Account, *, limit: int, cursor: int | None, now: datetime
+) -> HeldPage:
     """List what waits in the moderator's organisation.
 
     Raises:
@@ -100,11 +102,11 @@ def page(process: Process[GatewaySettings], moderator: Account, *, limit: int, c
     with process.databases.control() as control:
         _require_moderator(control, moderator)
         # one more than was asked for tells whether there is a next page
-        found = holding.list_held(control, moderator.organisation_id, limit=limit + 1, after=cursor or 0)
+        found = holding.list_held(control, moderator.organisation_id, limit=limit + 1, after=cursor or 0, now=now)
     return HeldPage(found[:limit], found[limit - 1].message_id if len(found) > limit else None)
 
 
-def show(process: Process[GatewaySettings], moderator: Account, message_id: int) -> Shown:
+def show(process: Process[GatewaySettings], moderator: Account, message_id: int, *, now: datetime) -> Shown:
     """Return a message that waits, to be judged.
 
     Raises:
@@ -112,10 +114,10 @@ def show(process: Process[GatewaySettings], moderator: Account, message_id: int)
     """
     with process.databases.control() as control:
         _require_moderator(control, moderator)
-        held = holding.find_held(control, moderator.organisation_id, message_id)
+        held = holding.find_held(control, moderator.organisation_id, message_id, now=now)
         content = delivery.content(control, message_id) if held else None
         if held is None or content is None:
-            raise _not_waiting(control, moderator, message_id)
+            raise _not_waiting(control, moderator, message_id, now=now)
         recipients = holding.envelope_of(control, message_id)
     return Shown(held, recipients, parts.readable(content), parts.attachments(content))
 
@@ -128,9 +130,9 @@ def release(process: Process[GatewaySettings], moderator: Account, message_id: i
     """
     with process.databases.control() as control:
         _require_moderator(control, moderator)
-        known = holding.hold_of(control, moderator.organisation_id, message_id) is not None
+        known = holding.hold_of(control, moderator.organisation_id, message_id, now=now) is not None
         if not known or not holding.release(control, message_id, moderator=moderator.id, now=now):
-            raise _not_waiting(control, moderator, message_id)
+            raise _not_waiting(control, moderator, message_id, now=now)
 
 
 def reject(
@@ -143,9 +145,9 @@ def reject(
     """
     with process.databases.control() as control:
         _require_moderator(control, moderator)
-        known = holding.hold_of(control, moderator.organisation_id, message_id) is not None
+        known = holding.hold_of(control, moderator.organisation_id, message_id, now=now) is not None
         if not known or not holding.reject(control, message_id, moderator=moderator.id, reason=reason, now=now):
-            raise _not_waiting(control, moderator, message_id)
+            raise _not_waiting(control, moderator, message_id, now=now)
         _tell_sender(control, process.settings.hostname, message_id, reason, now=now)
 
 
@@ -186,9 +188,9 @@ def _require_moderator(control: Connection[Any], account: Account) -> None:
         raise Problem(Code.NOT_ALLOWED, "Only moderators and administrators decide on held mail.")
 
 
-def _not_waiting(control: Connection[Any], moderator: Account, message_id: int) -> Problem:
+def _not_waiting(control: Connection[Any], moderator: Account, message_id: int, *, now: datetime) -> Problem:
     """Say why a message cannot be decided on; what lies in other organisations does not exist (R24)."""
-    hold = holding.hold_of(control, moderator.organisation_id, message_id)
+    hold = holding.hold_of(control, moderator.organisation_id, message_id, now=now)
     if hold is None:
         return not_found("held message")
     detail = "It was recalled by now." if hold is Hold.CANCELLED else f"It is {hold.value} by now."

@@ -46,6 +46,7 @@ class Code(StrEnum):
     NOT_SETTLED = "not_settled"
     NOT_HELD = "not_held"
     BEING_SENT = "being_sent"
+    ALREADY_SENT = "already_sent"
     VERSION_CONFLICT = "version_conflict"
     TOO_LARGE = "too_large"
     VERSION_REQUIRED = "version_required"
@@ -81,6 +82,7 @@ CATALOGUE: Mapping[Code, Kind] = {
     Code.NOT_SETTLED: Kind(HTTPStatus.CONFLICT, "The recall is still going on"),
     Code.NOT_HELD: Kind(HTTPStatus.CONFLICT, "The message does not wait any more"),
     Code.BEING_SENT: Kind(HTTPStatus.CONFLICT, "The draft is being sent"),
+    Code.ALREADY_SENT: Kind(HTTPStatus.CONFLICT, "The message is on its way"),
     Code.VERSION_CONFLICT: Kind(HTTPStatus.PRECONDITION_FAILED, "Somebody has saved another version"),
     Code.VERSION_REQUIRED: Kind(HTTPStatus.PRECONDITION_REQUIRED, "Say which version you mean"),
     Code.TOO_LARGE: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "That is too large"),

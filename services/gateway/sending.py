@@ -1,12 +1,13 @@
-"""Sending from webmail: every addressee is looked up before anything is accepted, so that nothing is half sent."""
+"""What sending from webmail is made of; every addressee is looked up first, so that nothing is half sent."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from mailrecall.directory import lookup
+from mailrecall.directory import accounts, lookup
 from mailrecall.directory.lookup import Account, Resolution
 from mailrecall.domain.addresses import Address
+from mailrecall.domain.copies import author_copy_id
 from mailrecall.domain.recalls import Channel
 from mailrecall.mailstore import reading
 from mailrecall.messages.acceptance import Author, EnvelopeRecipient, Incoming, accept
@@ -34,12 +35,29 @@ class NewMessage:
     text: str = ""
     html: str | None = None
     attachments: Sequence[NewAttachment] = ()
+    delay: int | None = None
+    """R28: seconds to change one's mind; None: as many as the account has chosen."""
 
     @property
     def addressees(self) -> Mapping[str, Address]:
         """Every addressee, under the pointer to its place in the request."""
         fields = {"to": self.to, "cc": self.cc, "bcc": self.bcc}
         return {f"#/{name}/{i}": address for name, addresses in fields.items() for i, address in enumerate(addresses)}
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message that was accepted: durable, and on its way from `sends_at` on."""
+
+    copy_id: int
+    """Of the author's own copy."""
+    accepted_at: datetime
+    sends_at: datetime
+
+    @property
+    def waiting_id(self) -> int | None:
+        """The copy's id while its author can take the message back (R28)."""
+        return self.copy_id if self.sends_at > self.accepted_at else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +68,13 @@ class Forward:
     comment: str = ""
 
 
-def send(process: Process[GatewaySettings], author: Account, message: NewMessage, *, now: datetime) -> int:
-    """Accept a message for delivery; it is durable when this returns.
-
-    Returns:
-        the message's id.
-
-    Raises:
-        Problem: a recipient cannot get it, or it is too large; nothing is stored then.
-    """
-    recipients = resolve(process, message.addressees)
-    content = composed(process.settings, author, message, None, now=now)
-    return accepted(process, author, recipients, content, now=now)
-
-
 def forward(
     process: Process[GatewaySettings], author: Account, copy_id: int, forward_to: Forward, *, now: datetime
-) -> int:
-    """Pass a message on, enclosed as it came in.
+) -> Outgoing:
+    """Pass a message on, enclosed as it came in; it goes out at once.
 
     R4: that the copy was forwarded is committed on its shard before the forward is accepted. A crash in between leaves
     a copy that stays for nothing, never one that is withdrawn after its content went on.
-
-    Returns:
-        the new message's id.
 
     Raises:
         Problem: there is no such message in the author's mailbox, a recipient cannot get it, or it is too large.
@@ -91,6 +92,14 @@ def forward(
     if not recorded:
         raise not_found("message")
     return accepted(process, author, recipients, content, now=now)
+
+
+def delay_of(process: Process[GatewaySettings], author: Account, wanted: int | None) -> timedelta:
+    """R28: return how long a message waits before it goes out: as the request says, else as the account has it."""
+    if wanted is not None:
+        return timedelta(seconds=wanted)
+    with process.databases.control() as control:
+        return timedelta(seconds=accounts.undo_send_of(control, author.id))
 
 
 def resolve(process: Process[GatewaySettings], addressees: Mapping[str, Address]) -> list[EnvelopeRecipient]:
@@ -172,9 +181,19 @@ def accepted(
     content: bytes,
     *,
     message_id: int | None = None,
+    delay: timedelta = timedelta(0),
     now: datetime,
-) -> int:
-    """Accept a message for delivery, under an id that it had as a draft if one is given; return its id.
+) -> Outgoing:
+    """Accept a message for delivery.
+
+    Args:
+        process: the process.
+        author: who sends it.
+        recipients: whom it goes to.
+        content: its bytes.
+        message_id: the id that it had as a draft, if it was one; a message with a delay is one until it goes out.
+        delay: after which it goes out (R28).
+        now: the moment of acceptance (R3).
 
     Raises:
         AlreadyAcceptedError: that id's draft was sent before.
@@ -188,9 +207,11 @@ def accepted(
         recipients=recipients,
         file_author_copy=True,
         id=message_id,
+        sends_at=now + delay if delay else None,
     )
     with process.databases.control() as control:
-        return accept(control, incoming, now=now)
+        accepted_id = accept(control, incoming, now=now)
+    return Outgoing(author_copy_id(accepted_id), now, now + delay)
 
 
 def _forwarded_subject(subject: str) -> str:

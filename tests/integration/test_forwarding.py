@@ -162,10 +162,10 @@ def test_r4_r16_nothing_is_forwarded_where_the_recall_came_first(process, databa
 
 @pytest.mark.rule(1, 4, 16)
 def test_r1_r4_r16_who_is_out_of_the_recalls_scope_still_gets_and_forwards_it(process, databases):
-    firm, partner = company.found(databases, people=1), company.found(databases, people=2)
+    firm, partner = company.found(databases, people=2), company.found(databases, people=2)
     forwarder, target = partner.people
     forward_to(databases, forwarder, target.address)
-    message_id = correspondence.send(databases, firm.people[0], forwarder)
+    message_id = correspondence.send(databases, firm.people[0], firm.people[1], forwarder)
     asked = correspondence.ask(databases, firm.people[0], message_id)
     assert isinstance(asked, Requested)
     dispatch.run(process, Task.PLAN)

@@ -14,7 +14,6 @@ from mailrecall.directory.lookup import Account
 from mailrecall.domain.audit import Criteria
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import Channel, Result
-from mailrecall.embedded.deadlines import poll
 from mailrecall.messages import holding
 from mailrecall.postgres.databases import Databases
 from mailrecall.recalls import views
@@ -23,6 +22,7 @@ from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 from tests import company, correspondence, dispatch
 from tests.gateway import Gateway, gateway, pointers, problem
+from tests.locks import until_somebody_waits_for_a_lock
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +212,7 @@ def test_r16_r30_release_and_recall_at_once_are_decided_by_the_messages_row(data
         one(connection)
         waiting = threading.Thread(target=second)
         waiting.start()
-        until_somebody_waits_for_a_lock(settings=process.settings)
+        until_somebody_waits_for_a_lock(process.settings)
     waiting.join(timeout=30)
 
     (found,) = asked
@@ -222,17 +222,6 @@ def test_r16_r30_release_and_recall_at_once_are_decided_by_the_messages_row(data
     dispatch.run(process)
     assert not correspondence.has_copy(databases, recipient, message_id)
     assert correspondence.ledger(databases, found.recall.id).of(recipient) is Outcome.RECALLED
-
-
-def until_somebody_waits_for_a_lock(settings: Settings) -> None:
-    def waits() -> bool:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        ).fetchone()
-        return bool(row and row[0])
-
-    with psycopg.connect(settings.control_url, autocommit=True) as connection:
-        assert poll(waits, timeout=30)
 
 
 @pytest.mark.rule(30)

@@ -6,21 +6,28 @@ from typing import Any
 from flask import Blueprint
 from werkzeug.wrappers import Response
 
+from mailrecall.directory import accounts
 from mailrecall.domain.addresses import Address
 from services.gateway import decoding, forwarding
 from services.gateway.current import account, process
-from services.gateway.schemas.accounts import AccountSchema, ForwardingSchema
+from services.gateway.schemas.accounts import AccountSchema, ForwardingSchema, UndoSendSchema
 
 blueprint = Blueprint("accounts", __name__)
 
 _ACCOUNT = AccountSchema()
 _FORWARDING = ForwardingSchema()
+_UNDO_SEND = UndoSendSchema()
 
 
 @dataclass(frozen=True, slots=True)
 class _Forwarding:
     target: Address
     keep_copy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _UndoSend:
+    delay: int
 
 
 @blueprint.get("/account")
@@ -47,3 +54,19 @@ def stop_forwarding() -> Any:
     """R4: have one's mail stay."""
     forwarding.remove(process(), account())
     return Response(status=204)
+
+
+@blueprint.get("/account/sending")
+def show_undo_send() -> Any:
+    """R28: return how long one's messages wait before they go out."""
+    with process().databases.control() as control:
+        return _UNDO_SEND.dump(_UndoSend(accounts.undo_send_of(control, account().id)))
+
+
+@blueprint.put("/account/sending")
+def set_undo_send() -> Any:
+    """R28: choose how long one's messages wait before they go out."""
+    wanted = decoding.json_body(_UNDO_SEND, _UndoSend)
+    with process().databases.control() as control:
+        accounts.set_undo_send(control, account().id, wanted.delay)
+    return _UNDO_SEND.dump(wanted)

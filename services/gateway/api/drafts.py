@@ -1,5 +1,6 @@
 """R28: drafts, saved again and again while somebody writes."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, request
@@ -7,17 +8,21 @@ from werkzeug.wrappers import Response
 
 from mailrecall import clock
 from services.gateway import decoding, drafting
-from services.gateway.api.answers import sent
+from services.gateway.api.answers import sent, written
 from services.gateway.current import account, process
 from services.gateway.problems import Code, Problem
-from services.gateway.schemas.accounts import NothingSchema
-from services.gateway.schemas.drafts import DraftSchema, TypedSchema
+from services.gateway.schemas.drafts import TypedSchema
+from services.gateway.schemas.sending import SendingSchema
 
 blueprint = Blueprint("drafts", __name__, url_prefix="/drafts")
 
 _TYPED = TypedSchema()
-_DRAFT = DraftSchema()
-_NOTHING = NothingSchema()
+_SENDING = SendingSchema()
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    delay: int | None
 
 
 @blueprint.post("")
@@ -25,14 +30,14 @@ def create_draft() -> Any:
     """Save a new draft."""
     typed = decoding.json_body(_TYPED, drafting.Typed)
     saved = drafting.create(process(), account(), typed, now=clock.now())
-    document, headers = _written(saved)
+    document, headers = written(saved)
     return document, 201, {**headers, "Location": document["link"]}
 
 
 @blueprint.get("/<copy_id:draft_id>")
 def show_draft(draft_id: int) -> Any:
     """Return a draft to go on with."""
-    return _written(drafting.find(process(), account(), draft_id))
+    return written(drafting.find(process(), account(), draft_id))
 
 
 @blueprint.put("/<copy_id:draft_id>")
@@ -41,7 +46,7 @@ def replace_draft(draft_id: int) -> Any:
     if "If-Match" not in request.headers:
         raise Problem(Code.VERSION_REQUIRED, "Send If-Match with the ETag of the version that you have changed.")
     typed = decoding.json_body(_TYPED, drafting.Typed)
-    return _written(drafting.replace(process(), account(), draft_id, typed, _matches, now=clock.now()))
+    return written(drafting.replace(process(), account(), draft_id, typed, _matches, now=clock.now()))
 
 
 @blueprint.delete("/<copy_id:draft_id>")
@@ -54,17 +59,10 @@ def remove_draft(draft_id: int) -> Any:
 @blueprint.post("/<copy_id:draft_id>/send")
 def send_draft(draft_id: int) -> Any:
     """Send a draft as it is saved."""
-    if request.content_length:
-        decoding.json_body(_NOTHING, dict)
-    now = clock.now()
-    return sent(drafting.send(process(), account(), draft_id, _matches, now=now), now)
+    wanted = decoding.json_body(_SENDING, _Sending) if request.content_length else _Sending(None)
+    return sent(drafting.send(process(), account(), draft_id, _matches, delay=wanted.delay, now=clock.now()))
 
 
 def _matches(version: int) -> bool:
     """Without If-Match any version is meant."""
     return "If-Match" not in request.headers or request.if_match.contains(str(version))
-
-
-def _written(saved: drafting.Saved) -> tuple[dict[str, Any], dict[str, str]]:
-    document: dict[str, Any] = _DRAFT.dump(saved)
-    return document, {"ETag": drafting.etag(saved.draft)}

@@ -43,7 +43,7 @@ class _Rejection:
 def list_held() -> Any:
     """List what waits, the longest waiting first."""
     wanted = decoding.query(_PAGE_QUERY, _PageQuery)
-    page = moderating.page(process(), account(), limit=wanted.limit, cursor=wanted.cursor)
+    page = moderating.page(process(), account(), limit=wanted.limit, cursor=wanted.cursor, now=clock.now())
     if page.next_cursor is None:
         return _PAGE.dump(page)
     following = url_for(".list_held", limit=wanted.limit, cursor=page.next_cursor)
@@ -53,7 +53,7 @@ def list_held() -> Any:
 @blueprint.get("/<copy_id:message_id>")
 def show_held(message_id: int) -> Any:
     """Show a message to whoever decides on it; no recipient's copy is read by that."""
-    shown = moderating.show(process(), account(), message_id)
+    shown = moderating.show(process(), account(), message_id, now=clock.now())
     return {**_HELD.dump(shown.held), **_CONTENT.dump(shown)}
 
 

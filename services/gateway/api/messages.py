@@ -10,9 +10,9 @@ from werkzeug.wrappers import Response
 from mailrecall import clock
 from mailrecall.domain.copies import Folder
 from mailrecall.mailstore.reading import Removal
-from services.gateway import decoding, mailbox, sending
+from services.gateway import decoding, mailbox, outgoing, sending
 from services.gateway.api import forms
-from services.gateway.api.answers import sent
+from services.gateway.api.answers import sent, written
 from services.gateway.current import account, process
 from services.gateway.problems import not_found
 from services.gateway.schemas.messages import ChangeSchema, DeletionQuerySchema, ListedSchema, OpenedSchema
@@ -97,16 +97,21 @@ def send_message() -> Any:
         message = forms.new_message()
     else:
         message = decoding.json_body(_NEW_MESSAGE, sending.NewMessage)
-    now = clock.now()
-    return sent(sending.send(process(), account(), message, now=now), now)
+    return sent(outgoing.send(process(), account(), message, now=clock.now()))
+
+
+@blueprint.delete("/<copy_id:copy_id>/sending")
+def take_back(copy_id: int) -> Any:
+    """R28: take a message back before it goes out."""
+    saved = outgoing.take_back(process(), account(), copy_id, now=clock.now())
+    return written(saved) if saved else Response(status=204)
 
 
 @blueprint.post("/<copy_id:copy_id>/forward")
 def forward_message(copy_id: int) -> Any:
     """R4: pass a message on."""
     forward_to = decoding.json_body(_FORWARD, sending.Forward)
-    now = clock.now()
-    return sent(sending.forward(process(), account(), copy_id, forward_to, now=now), now)
+    return sent(sending.forward(process(), account(), copy_id, forward_to, now=clock.now()))
 
 
 def _found(_: mailbox.Listed) -> Response:

@@ -2,7 +2,8 @@
 
 from marshmallow import Schema, fields
 
-from services.gateway.fields import MailAddress, TrueFalse
+from services.gateway.fields import MailAddress, Number, TrueFalse
+from services.gateway.schemas.sending import LONGEST_DELAY
 
 
 class AccountSchema(Schema):
@@ -20,6 +21,12 @@ class ForwardingSchema(Schema):
 
     target = MailAddress(required=True, data_key="address")
     keep_copy = TrueFalse(load_default=True, allow_none=False)
+
+
+class UndoSendSchema(Schema):
+    """R28: how long messages wait before they go out, in seconds."""
+
+    delay = Number(least=0, most=LONGEST_DELAY, required=True)
 
 
 class TokenSchema(Schema):

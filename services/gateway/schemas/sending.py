@@ -6,8 +6,11 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load
 
 from mailrecall.mime.compose import NewAttachment
-from services.gateway.fields import Base64, Line, Link, MailAddress, MediaType, Name, Text
+from services.gateway.fields import Base64, Line, Link, MailAddress, MediaType, Name, Number, Text
 from services.gateway.schemas.messages import MESSAGE_LINK
+
+SENDING_LINK = "/api/v1/messages/{}/sending"
+LONGEST_DELAY = 60
 
 OCTETS = "application/octet-stream"
 MOST_ATTACHMENTS = 500
@@ -37,7 +40,13 @@ class NewAttachmentSchema(Schema):
         return NewAttachment(**data)
 
 
-class NewFormMessageSchema(AddresseesSchema):
+class SendingSchema(Schema):
+    """R28: how long a message waits before it goes out, in seconds; left out: as long as the account has chosen."""
+
+    delay = Number(least=0, most=LONGEST_DELAY, load_default=None)
+
+
+class NewFormMessageSchema(AddresseesSchema, SendingSchema):
     """A message as a form's text fields hold it; its files come beside them."""
 
     subject = Line(load_default="")
@@ -81,4 +90,6 @@ class SentSchema(Schema):
 
     id = fields.Integer(attribute="copy_id")
     accepted_at = fields.DateTime(format="iso")
+    sends_at = fields.DateTime(format="iso")
+    sending = Link(SENDING_LINK, attribute="waiting_id")
     link = Link(MESSAGE_LINK, attribute="copy_id")

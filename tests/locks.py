@@ -1,0 +1,19 @@
+"""Waiting until a race stands as a test wants it."""
+
+import psycopg
+
+from mailrecall.embedded.deadlines import poll
+from mailrecall.settings import Settings
+
+
+def until_somebody_waits_for_a_lock(settings: Settings) -> None:
+    """Wait until some transaction of the control database waits for another one's row."""
+
+    def waits() -> bool:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ).fetchone()
+        return bool(row and row[0])
+
+    with psycopg.connect(settings.control_url, autocommit=True) as connection:
+        assert poll(waits, timeout=30), "nobody waits"
