@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import idna
@@ -29,6 +29,8 @@ class Address:
 
     local: str
     domain: str
+    written: str = field(default="", compare=False)
+    """The local part as it was given, which another host may tell from the folded one."""
 
     @classmethod
     def parse(cls, text: str) -> "Address":
@@ -40,10 +42,10 @@ class Address:
         local, at, domain = text.strip().rpartition("@")
         if not at or not local or not domain:
             raise AddressError(f"{_shown(text)} is no mail address: it needs a name, an @ and a domain.")
-        local = local.lower() if local.isascii() else _folded(local)
+        written, local = local, local.lower() if local.isascii() else _folded(local)
         if not _LOCAL.fullmatch(local):
             raise AddressError(f"{_shown(text)} is no mail address: the name has characters it cannot have.")
-        address = cls(local, canonical_domain(domain))
+        address = cls(local, canonical_domain(domain), written)
         # both limits are octets (RFC 5321 section 4.5.3.1)
         if len(local.encode()) > LONGEST_LOCAL_PART or len(str(address).encode()) > LONGEST_ADDRESS:
             raise AddressError("That mail address is too long.")
@@ -54,6 +56,11 @@ class Address:
         """R1: `name+tag@domain` belongs to `name@domain`."""
         name, plus, _tag = self.local.partition("+")
         return Address(name, self.domain) if plus and name else self
+
+    @property
+    def as_written(self) -> str:
+        """The address for a host elsewhere: with its local part as it was given (RFC 5321 section 2.4)."""
+        return f"{self.written or self.local}@{self.domain}"
 
     def __str__(self) -> str:
         return f"{self.local}@{self.domain}"

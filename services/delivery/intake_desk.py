@@ -110,15 +110,14 @@ class Desk:
             case "unknown":
                 raise RefusedError("550 5.1.1 There is no mailbox of that name here")
             case "external":
-                return self._external(text, address, account)
+                return self._external(address, account)
 
-    def _external(self, text: str, address: Address, account: Account | None) -> EnvelopeRecipient:
+    def _external(self, address: Address, account: Account | None) -> EnvelopeRecipient:
         if account is None:
             raise RefusedError("550 5.7.1 Relaying denied: there are no mailboxes of that domain here")
         if not self._settings.smarthost:
             raise RefusedError("550 5.7.1 This host sends no mail to other hosts: no smarthost is set")
-        # another host may tell upper from lower case in a local part (RFC 5321 section 2.4)
-        return EnvelopeRecipient(f"{text.strip().rpartition('@')[0]}@{address.domain}", "external")
+        return EnvelopeRecipient(address.as_written, "external")
 
     def _postmaster(self) -> EnvelopeRecipient:
         """Find who gets mail to a plain `postmaster` (RFC 5321 section 4.5.1)."""

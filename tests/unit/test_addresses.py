@@ -9,6 +9,14 @@ from hypothesis import strategies as st
 from mailrecall.domain.addresses import Address, AddressError, canonical_domain
 
 
+def test_an_address_keeps_how_it_was_written_for_hosts_elsewhere():
+    address = Address.parse(" Ada.Lund@Bücher.Example ")
+    assert str(address) == "ada.lund@xn--bcher-kva.example"
+    assert address.as_written == "Ada.Lund@xn--bcher-kva.example"
+    assert address == Address.parse("ADA.lund@bücher.example")
+    assert Address("ada", "x.example").as_written == "ada@x.example"
+
+
 @pytest.mark.parametrize(
     ("text", "canonical"),
     [
