@@ -203,7 +203,10 @@ def _strange(kind: type[Settings], environment: Mapping[str, str]) -> Iterator[s
     known = {PREFIX + name for name in OF_ONE_PROCESS | {name.upper() for name in kind.model_fields}}
     for variable in sorted(environment):
         name = variable.removesuffix("_FILE")
-        if name in known or not name.startswith(PREFIX) or _NOT_OURS.fullmatch(name.removeprefix(PREFIX)):
+        # a setting's own name may end in _FILE, as HEARTBEAT_FILE does
+        if not known.isdisjoint({variable, name}):
+            continue
+        if not name.startswith(PREFIX) or _NOT_OURS.fullmatch(name.removeprefix(PREFIX)):
             continue
         near = get_close_matches(name, known, 1)
         yield f"{variable}: there is no such setting{f'; {near[0]} was meant?' if near else ''}"

@@ -90,6 +90,18 @@ def test_every_kind_of_process_lets_the_settings_of_the_others_pass():
     assert names - {name.upper() for name in Settings.model_fields} == OF_ONE_PROCESS
 
 
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_every_setting_can_be_given_by_variable_and_by_file(name: str, tmp_path: Path):
+    variable = f"MAILRECALL_{name.upper()}"
+    default = Settings.model_fields[name].default
+    value = RIGHT.get(variable, str(default))
+    path = tmp_path / "value"
+    path.write_text(value)
+    given = load(Settings, {**RIGHT, variable: value})
+    assert load(Settings, {**RIGHT, f"{variable}_FILE": str(path)}) == given
+    assert variable in RIGHT or getattr(given, name) == default
+
+
 def test_what_is_meant_for_others_passes():
     others = {
         *(f"MAILRECALL_{name.upper()}_PORT" for name in Ports.names()),
