@@ -66,9 +66,9 @@ def _draft(
     with process.databases.control() as control:
         message_id, body_id = unused_ids(control, 2)
     fields = {
-        "to": [str(address) for address in message.to],
-        "cc": [str(address) for address in message.cc],
-        "bcc": [str(address) for address in message.bcc],
+        "to": [address.as_written for address in message.to],
+        "cc": [address.as_written for address in message.cc],
+        "bcc": [address.as_written for address in message.bcc],
         "subject": message.subject,
         "text": message.text,
         "html": message.html,

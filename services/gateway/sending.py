@@ -123,7 +123,7 @@ def resolve(process: Process[GatewaySettings], addressees: Mapping[str, Address]
         if refused := _refusal(resolution, address, relays=bool(process.settings.smarthost)):
             errors.append(FieldError(pointer, refused[1], refused[0]))
         else:
-            recipients.append(_recipient(resolution))
+            recipients.append(_recipient(resolution, address))
     if errors:
         raise Problem(Code.RECIPIENTS_REFUSED, "; ".join(error.detail for error in errors[:3]), errors)
     return recipients
@@ -136,9 +136,11 @@ def _refusal(resolution: Resolution, address: Address, *, relays: bool) -> tuple
     return code, detail.format(address=address)
 
 
-def _recipient(resolution: Resolution) -> EnvelopeRecipient:
+def _recipient(resolution: Resolution, address: Address) -> EnvelopeRecipient:
     if resolution.kind == "unknown" or resolution.kind == "closed":  # noqa: PLR1714 - mypy narrows only this way
         raise AssertionError("refused before")
+    if resolution.kind == "external":
+        return EnvelopeRecipient(address.as_written, "external")
     return EnvelopeRecipient(resolution.address, resolution.kind, resolution.account_id, resolution.group_id)
 
 
@@ -153,8 +155,8 @@ def composed(
     composition = Composition(
         from_address=author.address,
         from_name=author.display_name,
-        to=[Mailbox(str(address)) for address in message.to],
-        cc=[Mailbox(str(address)) for address in message.cc],
+        to=[Mailbox(address.as_written) for address in message.to],
+        cc=[Mailbox(address.as_written) for address in message.cc],
         subject=message.subject,
         text=message.text,
         html=message.html,

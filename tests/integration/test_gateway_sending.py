@@ -160,6 +160,20 @@ def test_mail_to_the_outside_is_taken_where_there_is_a_way_out(settings, databas
     assert answer.status_code == 202
 
 
+def test_another_host_gets_its_addresses_as_they_were_written(settings, databases, firm):
+    web = gateway(settings, databases, smarthost="smtp.company.example:25")
+    to = ["Some.One@Elsewhere.example", firm.people[1].address.upper()]
+    sent = web.as_(firm.people[0]).post("/messages", json={"to": to}).get_json()
+    with databases.control() as control:
+        rows = control.execute(
+            "SELECT address FROM envelope_recipient WHERE message_id = %s ORDER BY position", (sent["id"] & ~1,)
+        ).fetchall()
+        content = control.execute("SELECT m.to_header FROM message m WHERE m.id = %s", (sent["id"] & ~1,)).fetchone()
+    assert [address for (address,) in rows] == ["Some.One@elsewhere.example", firm.people[1].address]
+    assert content is not None
+    assert content[0].startswith("Some.One@elsewhere.example, ")
+
+
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
