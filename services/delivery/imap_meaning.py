@@ -52,8 +52,12 @@ class Meaning:
         return bool(attachment_count and self.pieces and not self.whole)
 
     def takes_attachment(self, message: Part) -> bool:
-        """R5: tell whether one of the pieces has octets of an attachment in it."""
-        attached = message.attachments()
+        """R5: tell whether one of the pieces has octets of an attachment in it.
+
+        To be asked of messages that are listed with attachments. Where such a one cannot be found, because the message
+        is cut up otherwise than mail is, it may be in any piece.
+        """
+        attached = message.attachments() or [message.body]
         spans = [span for piece in self.pieces if (span := span_of(message, piece, exact=False)) is not None]
         return any(span.touches(attachment) for span in spans for attachment in attached)
 
