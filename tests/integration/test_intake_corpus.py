@@ -3,16 +3,13 @@
 import base64
 import re
 import smtplib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mailrecall.postgres.databases import Databases
-from mailrecall.settings import Settings
-from tests import company as companies
 from tests.company import PASSWORD, Company
-from tests.intake import Intake, running, stored
+from tests.intake import Intake, stored
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 FILES = sorted(CORPUS.glob("*.eml"))
@@ -20,17 +17,6 @@ FILES = sorted(CORPUS.glob("*.eml"))
 pytestmark = pytest.mark.skipif(
     not FILES, reason="the corpus of real mail is not beside this repository (shared/corpus)"
 )
-
-
-@pytest.fixture(scope="module")
-def intake(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Intake]:
-    with running(settings, tmp_path_factory.mktemp("intake")) as running_intake:
-        yield running_intake
-
-
-@pytest.fixture(scope="module")
-def company(databases: Databases) -> Company:
-    return companies.found(databases, people=2)
 
 
 def on_the_wire(octets: bytes) -> bytes:

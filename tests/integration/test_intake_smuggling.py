@@ -4,15 +4,12 @@ What stands between is kept as it came; what goes on to another host has no bare
 """
 
 import base64
-from collections.abc import Iterator
 
 import pytest
 
 from mailrecall.postgres.databases import Databases
-from mailrecall.settings import Settings
-from tests import company as companies
 from tests.company import PASSWORD, Company
-from tests.intake import Client, Intake, count, running, stored
+from tests.intake import Client, Intake, count, stored
 
 HEAD = b"From: me@here.example\r\nSubject: One message\r\nDate: x\r\nMessage-ID: <one@x>\r\n\r\nfirst part"
 
@@ -32,17 +29,6 @@ ENDS = [
     b"\r\n. \r\n",
     b"\r\n.\r\r\n",
 ]
-
-
-@pytest.fixture(scope="module")
-def intake(settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Intake]:
-    with running(settings, tmp_path_factory.mktemp("intake")) as running_intake:
-        yield running_intake
-
-
-@pytest.fixture(scope="module")
-def company(databases: Databases) -> Company:
-    return companies.found(databases, people=2)
 
 
 def unstuffed(octets: bytes) -> bytes:

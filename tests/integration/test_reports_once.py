@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg import Connection
 
 from mailrecall import clock
 from mailrecall.broker import celery_app
@@ -36,23 +38,36 @@ DEADLINE = 60.0
 """Seconds a condition may take to come true."""
 
 
+class Reporting(threading.Thread):
+    """A run of the report's task, beside others."""
+
+    def __init__(self, process: Process[Settings], recall_id: int, work_id: int) -> None:
+        super().__init__()
+        self.process, self.recall_id, self.work_id = process, recall_id, work_id
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            write_reports(self.process, recall_id=self.recall_id, work_id=self.work_id, now=clock.now())
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test looks at it
+            self.failure = error
+
+
+@contextmanager
+def before_the_commit(settings: Settings, recall_id: int) -> Iterator[Connection[Any]]:
+    """Let whoever reports of a recall come as far as its row, and no further."""
+    with psycopg.connect(settings.control_url) as connection:
+        connection.execute("SELECT FROM recall WHERE id = %s FOR UPDATE", (recall_id,))
+        yield connection
+
+
 @pytest.mark.rule(18)
 def test_r18_two_runs_at_once_send_one_report(process, databases, settings):
     firm, message_id = mixed(process)
     recall_id = settle(process, firm.people[0], message_id)
     (work_id,) = report_work(databases, recall_id)
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            write_reports(process, recall_id=recall_id, work_id=work_id, now=clock.now())
-        except BaseException as error:
-            failures.append(error)
-            raise
-
-    runs = [threading.Thread(target=run) for _ in range(2)]
-    with psycopg.connect(settings.control_url) as connection:
-        connection.execute("SELECT FROM recall WHERE id = %s FOR UPDATE", (recall_id,))
+    runs = [Reporting(process, recall_id, work_id) for _ in range(2)]
+    with before_the_commit(settings, recall_id):
         for thread in runs:
             thread.start()
         # both have written their mail and stand before the same row
@@ -60,7 +75,7 @@ def test_r18_two_runs_at_once_send_one_report(process, databases, settings):
     for thread in runs:
         thread.join(DEADLINE)
 
-    assert not failures
+    assert [thread.failure for thread in runs] == [None, None]
     assert report_work(databases, recall_id) == []
     dispatch.run(process)
     assert len(inbox(databases, firm.people[0])) == 1
@@ -72,22 +87,13 @@ def test_r18_a_run_that_dies_before_its_commit_leaves_the_report_to_the_next(pro
     firm, message_id = mixed(process)
     recall_id = settle(process, firm.people[0], message_id)
     (work_id,) = report_work(databases, recall_id)
-    failures: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            write_reports(process, recall_id=recall_id, work_id=work_id, now=clock.now())
-        except psycopg.OperationalError as error:
-            failures.append(error)
-
-    dying = threading.Thread(target=run)
-    with psycopg.connect(settings.control_url) as connection:
-        connection.execute("SELECT FROM recall WHERE id = %s FOR UPDATE", (recall_id,))
+    dying = Reporting(process, recall_id, work_id)
+    with before_the_commit(settings, recall_id) as connection:
         dying.start()
         (pid,) = await_waiters(settings, 1)
         connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
         dying.join(DEADLINE)
-    assert len(failures) == 1
+    assert isinstance(dying.failure, psycopg.OperationalError)
     assert system_mails(databases, firm.people[0]) == 0
     assert report_work(databases, recall_id) == [work_id]
 
