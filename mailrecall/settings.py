@@ -100,6 +100,12 @@ class Settings(BaseModel):
     smarthost: str = Field(
         "", description="host:port that external mail is handed to; empty: external mail is refused."
     )
+    relay_give_up: float = Field(
+        2 * 86_400.0,
+        ge=0,
+        le=30 * 86_400,
+        description="Seconds after which mail that the smarthost keeps putting off bounces to its sender.",
+    )
     tls_certificate: str = Field(
         "", description="PEM file of the certificate, with its chain, that clients are shown; empty: no encryption."
     )

@@ -16,6 +16,7 @@ from mailrecall.wiring import Process
 from services.delivery.depositing import deposit_batch, file_author_copy
 from services.delivery.expansion import bounce_undeliverable, expand_message
 from services.delivery.forwarding import forward_message
+from services.delivery.relaying import relay_message
 from services.recall.planning import plan_recall
 from services.recall.settling import settle_recall
 from services.recall.withdrawing import withdraw_batch
@@ -26,6 +27,7 @@ USE_CASES: dict[str, Callable[..., None]] = {
     Task.DEPOSIT: deposit_batch,
     Task.FILE_AUTHOR_COPY: file_author_copy,
     Task.FORWARD: forward_message,
+    Task.RELAY: relay_message,
     Task.PLAN: plan_recall,
     Task.WITHDRAW: withdraw_batch,
     Task.SETTLE: settle_recall,
@@ -34,7 +36,7 @@ USE_CASES: dict[str, Callable[..., None]] = {
 
 def run(process: Process[Settings], *tasks: Task, now: datetime | None = None) -> int:
     """Run all due work of the given kinds (all but reports and relays, if none is given) until there is none left."""
-    wanted = [task.value for task in tasks] or list(USE_CASES)
+    wanted = [task.value for task in tasks] or [task for task in USE_CASES if task != Task.RELAY]
     done = 0
     while publications := _take(process.databases, wanted, now or clock.now()):
         for publication in publications:

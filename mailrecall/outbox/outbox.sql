@@ -39,5 +39,10 @@ UPDATE outbox
  WHERE id = %(work_id)s AND published_at IS NOT NULL
 RETURNING dead
 
+-- name: put_off
+-- As with a failure: one publication puts the work off once.
+UPDATE outbox SET failure = %(reason)s, published_at = NULL, attempts = 0, due_at = %(due_at)s
+ WHERE id = %(work_id)s AND published_at IS NOT NULL
+
 -- name: backlog
 SELECT count(*) FILTER (WHERE NOT dead), count(*) FILTER (WHERE dead), min(due_at) FILTER (WHERE NOT dead) FROM outbox

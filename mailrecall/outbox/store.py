@@ -97,6 +97,18 @@ def fail(connection: Connection[Any], work_id: int, failure: str, *, outage: boo
     return bool(dead and dead[0])
 
 
+def put_off(connection: Connection[Any], work_id: int, reason: str, *, due_at: datetime) -> None:
+    """Have work published again at a moment that the work itself chooses; it counts as no failure.
+
+    Args:
+        connection: to the control database.
+        work_id: the outbox row.
+        reason: for operators, without content or addresses.
+        due_at: when.
+    """
+    connection.execute(_SQL["put_off"], {"work_id": work_id, "reason": reason, "due_at": due_at})
+
+
 def take_due(connection: Connection[Any], *, now: datetime, limit: int) -> list[Publication]:
     """Mark what is due as published and return it; the caller publishes before it commits."""
     rows = connection.execute(_SQL["take_due"], {"now": now, "limit": limit}).fetchall()

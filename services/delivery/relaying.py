@@ -4,14 +4,18 @@ import re
 import smtplib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mailrecall import logs
+from mailrecall.messages import delivery
 from mailrecall.mime import reading, trace
+from mailrecall.outbox import store as outbox
 from mailrecall.postgres import queries
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
+from mailrecall.wiring import Process
 from services.delivery.bouncing import bounce_for
+from services.delivery.relay_schedule import SHORTEST_PAUSE, next_attempt
 
 log = logs.get(__name__)
 
@@ -25,25 +29,49 @@ _FIRST_PERMANENT = 500
 _OK = 250
 _ACCEPTED = (250, 251)
 _CLOSING = 421
+_NO_ANSWER = "the next host did not answer"
+# delivery time expired (RFC 3463 section 3.5)
+_EXPIRED = "550 5.4.7 Given up after many attempts; at last: {}"
 
 
 class RelayDeferredError(Exception):
-    """Some recipients are still to be relayed to: the smarthost did not answer, or not finally. Try again later."""
+    """Some recipients are still to be relayed to: the smarthost did not answer, or not finally.
+
+    `again_at` is when to try the next time.
+    """
+
+    def __init__(self, message: str, again_at: datetime) -> None:
+        super().__init__(message)
+        self.again_at = again_at
 
 
 @dataclass(slots=True)
 class _Results:
     refused: dict[str, str] = field(default_factory=dict)
-    deferred: list[str] = field(default_factory=list)
+    deferred: dict[str, str] = field(default_factory=dict)
     relayed: int = 0
+
+
+def relay_message(process: Process[Settings], *, message_id: int, work_id: int, now: datetime) -> None:
+    """Hand a message to the smarthost for its external recipients; what it puts off is tried again later."""
+    try:
+        relay(process.databases, process.settings, message_id, now=now)
+    except RelayDeferredError as deferred:
+        with process.databases.control() as connection:
+            outbox.put_off(connection, work_id, type(deferred).__name__, due_at=deferred.again_at)
+        return
+    with process.databases.control() as connection:
+        delivery.record_relay(connection, message_id, now=now)
+        outbox.finish(connection, work_id)
 
 
 def relay(databases: Databases, settings: Settings, message_id: int, *, now: datetime) -> None:
     """Hand a message to the smarthost for those external recipients that are left.
 
     Each group of recipients is recorded as soon as the smarthost has taken the message for it, so that a second run
-    sends only to the others. Who was refused for good is recorded with the smarthost's words, and the sender gets one
-    bounce for all of them. Only a run that died between the smarthost's answer and the record of it is repeated there.
+    sends only to the others. Who was refused for good, or put off until nobody waits any longer, is recorded with the
+    smarthost's words, and the sender gets one bounce for all of them. Only a run that died between the smarthost's
+    answer and the record of it is repeated there.
 
     Raises:
         RelayDeferredError: recipients are left, to be tried again.
@@ -51,7 +79,7 @@ def relay(databases: Databases, settings: Settings, message_id: int, *, now: dat
     with databases.control() as guard:
         locked = guard.execute(_SQL["try_lock"], {"message_id": message_id}).fetchone()
         if locked is None or not locked[0]:
-            raise RelayDeferredError("Another worker is relaying this message.")
+            raise RelayDeferredError("Another worker is relaying this message.", now + SHORTEST_PAUSE)
         with databases.control() as connection:
             rows = connection.execute(_SQL["recipients_left"], {"message_id": message_id}).fetchall()
             row = connection.execute(_SQL["message_to_relay"], {"message_id": message_id}).fetchone()
@@ -59,8 +87,13 @@ def relay(databases: Databases, settings: Settings, message_id: int, *, now: dat
             return
         if row is None:
             raise LookupError(f"Message {message_id} has no content left to relay.")
-        handover = _Handover(databases, settings, message_id, row[0], _for_the_wire(bytes(row[1])), now)
+        sender, content, since = row
+        give_up_at = since + timedelta(seconds=settings.relay_give_up)
+        handover = _Handover(databases, settings, message_id, sender, _for_the_wire(bytes(content)), now)
         results = handover.run([address for (address,) in rows])
+        if now >= give_up_at:
+            results.refused |= {address: _EXPIRED.format(said) for address, said in results.deferred.items()}
+            results.deferred = {}
         handover.record_refusals(results.refused)
     log.info(
         "relay.ran",
@@ -70,7 +103,8 @@ def relay(databases: Databases, settings: Settings, message_id: int, *, now: dat
         deferred=len(results.deferred),
     )
     if results.deferred:
-        raise RelayDeferredError(f"{len(results.deferred)} recipients are left.")
+        again_at = next_attempt(since, now=now, give_up_at=give_up_at)
+        raise RelayDeferredError(f"{len(results.deferred)} recipients are left.", again_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +136,9 @@ class _Handover:
         # a connection that broke says nothing about those it was not asked for, or not answered
         except (OSError, smtplib.SMTPException) as error:
             log.warning("relay.interrupted", message_id=self.message_id, failure=type(error).__name__)
-            results.deferred.extend(address for address in left if address not in results.refused)
+            for address in left:
+                if address not in results.refused:
+                    results.deferred.setdefault(address, _NO_ANSWER)
         return results
 
     def _portions(self, addresses: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -167,7 +203,7 @@ class _Handover:
         if code >= _FIRST_PERMANENT:
             results.refused.update(dict.fromkeys(addresses, _one_line(code, said)))
         else:
-            results.deferred.extend(addresses)
+            results.deferred.update(dict.fromkeys(addresses, _one_line(code, said)))
 
     def record_refusals(self, refused: dict[str, str]) -> None:
         """Record who was refused, and bounce to the sender in the same transaction."""

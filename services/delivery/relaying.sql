@@ -6,7 +6,7 @@ SELECT pg_try_advisory_xact_lock(hashtextextended('relay', %(message_id)s)),
        set_config('idle_in_transaction_session_timeout', '0', true)
 
 -- name: message_to_relay
-SELECT m.envelope_sender, c.content
+SELECT m.envelope_sender, c.content, coalesce(m.expanded_at, m.accepted_at)
   FROM message m JOIN message_content c ON c.message_id = m.id
  WHERE m.id = %(message_id)s
 
