@@ -55,7 +55,7 @@ test-containers: $(INSTALLED) ## Run the tests of stores and rules on PostgreSQL
 	TEST_SERVERS=containers $(BIN)/pytest tests/property tests/contract tests/integration --ignore-glob='*/test_embedded_*' $(ARGS)
 
 .PHONY: lint lint-code lint-format lint-types lint-imports
-lint: lint-code lint-format lint-types lint-imports ## Check style, format, types and the direction of imports
+lint: lint-code lint-format lint-types lint-imports lock-check ## Check style, format, types, the direction of imports, and the locks
 
 lint-code: $(INSTALLED)
 	$(BIN)/ruff check
@@ -76,15 +76,24 @@ format: $(INSTALLED) ## Mend style and format where a program can
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url
 
+LOCKS := locks
+
 .PHONY: lock
 lock: $(INSTALLED) ## Write the lock files anew from pyproject.toml; ARGS=--upgrade takes newer versions
-	$(BIN)/$(LOCK) $(ARGS) --extra embedded --group dev -o locks/all.txt pyproject.toml
+	$(BIN)/$(LOCK) $(ARGS) --extra embedded --group dev -o $(LOCKS)/all.txt pyproject.toml
 	@# uv keeps the versions it finds in the file it writes: so the image runs exactly what the tests ran
-	cp locks/all.txt locks/runtime.txt
-	$(BIN)/$(LOCK) -o locks/runtime.txt pyproject.toml
-	cp locks/all.txt locks/build.txt
-	$(BIN)/$(LOCK) --group build -o locks/build.txt
-	@! grep -nE '^-|://' locks/*.txt || { echo "A lock file names a registry; take that line out." >&2; exit 1; }
+	cp $(LOCKS)/all.txt $(LOCKS)/runtime.txt
+	$(BIN)/$(LOCK) -o $(LOCKS)/runtime.txt pyproject.toml
+	cp $(LOCKS)/all.txt $(LOCKS)/build.txt
+	$(BIN)/$(LOCK) --group build -o $(LOCKS)/build.txt
+	@! grep -nE '^-|://' $(LOCKS)/*.txt || { echo "A lock file names a registry; take that line out." >&2; exit 1; }
+
+.PHONY: lock-check
+lock-check: $(INSTALLED) ## Check that the lock files are what pyproject.toml asks for (needs the registry)
+	@scratch=$$(mktemp -d) && trap 'rm -rf "$$scratch"' EXIT && cp locks/*.txt "$$scratch" \
+	  && $(MAKE) --silent --no-print-directory lock LOCKS="$$scratch" ARGS= \
+	  && { diff -u -I '^ *# ' -r locks "$$scratch" || { \
+	    echo "The lock files are not what pyproject.toml asks for: run 'make lock' and commit what it writes." >&2; exit 1; }; }
 
 .PHONY: clean
 clean: ## Remove .venv and every cache; the data in .mailrecall stays
