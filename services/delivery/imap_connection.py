@@ -26,6 +26,7 @@ from pysasl import SASLAuth
 
 from mailrecall import logs
 from services.delivery import plain_login
+from services.delivery.imap_desk import UnavailableError
 from services.delivery.imap_settings import ImapSettings
 
 log = logs.get(__name__)
@@ -120,7 +121,18 @@ class Connection(IMAPConnection):
         return memoryview(literal + bytes(await self.readline()))
 
     async def write_response(self, resp: Response) -> None:
-        """Write an answer, one message at a time, no faster than the client reads."""
+        """Write an answer, one message at a time, no faster than the client reads.
+
+        Raises:
+            DismissedError: the client does not read, or the store failed between two messages.
+        """
+        try:
+            await self._write(resp)
+        except UnavailableError as error:
+            await self._write(ResponseBye(str(error).encode(), ResponseCode.of(b"UNAVAILABLE")))
+            raise DismissedError(str(error)) from None
+
+    async def _write(self, resp: Response) -> None:
         with suppress(ConnectionError):
             if isinstance(resp, CommandResponse):
                 for untagged in resp._untagged:  # noqa: SLF001 - pymap writes all of them before it waits

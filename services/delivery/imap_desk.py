@@ -12,6 +12,7 @@ from psycopg import Connection
 from psycopg_pool import PoolTimeout
 from pymap.exceptions import TemporaryFailure
 from pymap.parsing.message import AppendMessage
+from pymap.parsing.response import ResponseCode, ResponseNo
 
 from mailrecall import clock, logs
 from mailrecall.directory.authentication import authenticate
@@ -36,6 +37,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class UnavailableError(TemporaryFailure):
+    """A database did not answer; the client is told so and may try again (RFC 5530)."""
+
+    def __init__(self) -> None:
+        super().__init__("The mail store does not answer; try again later.")
+
+    def get_response(self, tag: bytes) -> ResponseNo:
+        """Return the answer to the command."""
+        return ResponseNo(tag, str(self).encode(), ResponseCode.of(b"UNAVAILABLE"))
+
+
 class Desk:
     """Runs work that waits for a database."""
 
@@ -47,13 +59,13 @@ class Desk:
         """Do blocking work in a thread.
 
         Raises:
-            TemporaryFailure: a database did not answer; the client is told to try again.
+            UnavailableError: a database did not answer.
         """
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
         except (psycopg.OperationalError, PoolTimeout) as error:
             log.warning("imap.database_failed", failure=type(error).__name__)
-            raise TemporaryFailure("The mail store does not answer; try again later.") from None
+            raise UnavailableError from None
 
     def sign_in(self, login: str, password: str) -> Account | None:
         """Return the account that an address and a password belong to."""

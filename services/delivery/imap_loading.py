@@ -28,6 +28,11 @@ class Loader:
         self._takes_apart = asked.takes_apart
         self._loaded: dict[int, bytes] = {}
 
+    async def begin(self) -> None:
+        """Load the first, so that a store which does not answer is found out before the answer has begun."""
+        if self._need is not Need.NOTHING and self._left:
+            await self._load_from(self._left[0])
+
     async def load(self, uid: int) -> LoadedMessage:
         """Return a message with as much of its content as the FETCH needs."""
         if self._need is not Need.NOTHING and uid not in self._loaded and uid in self._left:

@@ -7,13 +7,12 @@ the flags of one answer by sequence numbers, which must not change in between.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from pymap.concurrent import Event
 from pymap.context import current_command
-from pymap.exceptions import MailboxConflict, MailboxNotFound, MailboxReadOnly, NotAllowedError, TemporaryFailure
+from pymap.exceptions import MailboxConflict, MailboxNotFound, MailboxReadOnly, NotAllowedError
 from pymap.flags import FlagOp
 from pymap.interfaces.message import MessageInterface
 from pymap.interfaces.session import SessionInterface
@@ -30,7 +29,7 @@ from mailrecall.directory.lookup import Account
 from mailrecall.domain.copies import Flag, Folder
 from mailrecall.mailstore.imap import Held, Placed, View
 from services.delivery import imap_folders
-from services.delivery.imap_desk import Desk
+from services.delivery.imap_desk import Desk, UnavailableError
 from services.delivery.imap_loading import Loader, needed_for
 from services.delivery.imap_meaning import Meaning, meaning
 from services.delivery.imap_message import FLAGS, ImapMessage, LoadedMessage, to_flags
@@ -137,10 +136,9 @@ class Session(SessionInterface):
         elif await self._shown.change(wait_on):
             try:
                 await self._shown.look(selected)
-            except TemporaryFailure:
+            except UnavailableError:
                 # an idling client waits for news, not for errors: pymap asks again at once
-                with suppress(TimeoutError):
-                    await wait_on.wait(timeout=_PAUSE)
+                await wait_on.wait(timeout=_PAUSE)
         return selected
 
     async def fetch_messages(
@@ -154,6 +152,7 @@ class Session(SessionInterface):
         allowed = await self._noted(selected, wanted, asked, sets_seen=set_seen)
         await self._shown.tell(selected, anew=asked.reads)
         loader = Loader(self._desk, self._mailbox, selected.lookup, [held for _, held in wanted], asked)
+        await loader.begin()
         return [
             (seq, ImapMessage(self._shown.now(held), loader.load)) for seq, held in wanted if held.uid in allowed
         ], selected

@@ -59,7 +59,10 @@ class Watch:
             # whatever was told while nobody listened, everybody looks again for
             self._wake_all(shard)
             async for notice in connection.notifies():
-                self._wake(shard, Change.parse(notice.payload))
+                try:
+                    self._wake(shard, Change.parse(notice.payload))
+                except ValueError:
+                    self._wake_all(shard)  # another version's, perhaps: whatever it says, something changed
 
     def _wake(self, shard: int, change: Change) -> None:
         waiting = self._waiting[shard]
