@@ -76,14 +76,15 @@ class Pop3Connection(pop3.POP3):
 
     def __init__(self, factory: "Pop3Factory") -> None:
         self.factory = factory
-        self.timeOut = factory.settings.pop3_timeout
+        # Twisted's server takes this for its greeting; what it does later with the name is to forget the number
+        self.timeOut = self._patience = factory.settings.pop3_timeout
         self.encrypted = False
         self.ended: Deferred[None] = Deferred()
         """Fires when the connection is gone and its mailbox let go of."""
         self._plain_allowed = False
         self._opened: Opened | None = None
         self._turn = DeferredLock()
-        self._encrypting = self._sending = self._gone = False
+        self._encrypting = self._sending = self._leaving = self._gone = False
         self._failures = self._fetched = 0
 
     @property
@@ -121,6 +122,7 @@ class Pop3Connection(pop3.POP3):
         """Close the connection, with a word of why; a client that does not close its side is cut off."""
         if self._gone:
             return
+        self._leaving = True
         if message and not self._sending:
             self.refuse(message)
         self.transport.loseConnection()
@@ -128,6 +130,7 @@ class Pop3Connection(pop3.POP3):
 
     def cut_off(self) -> None:
         """Close the connection at once."""
+        self._leaving = True
         if not self._gone:
             self.transport.abortConnection()
 
@@ -163,7 +166,7 @@ class Pop3Connection(pop3.POP3):
 
     def processCommand(self, command: bytes, *args: bytes) -> None:
         """Carry out a command, or keep it until the one before it is done."""
-        if self._encrypting or self._gone or self.transport.disconnecting:
+        if self._encrypting or self._leaving or self._gone:
             return
         if self.blocked is not None:
             self.blocked.append((command, args))
@@ -195,9 +198,9 @@ class Pop3Connection(pop3.POP3):
         work.addErrback(self._failed).addCallback(self._go_on)
 
     def _go_on(self, _: object) -> None:
-        if self._gone:
+        if self._leaving or self._gone:
             return
-        self.setTimeout(self.timeOut)
+        self.setTimeout(self._patience)
         self._unblock(None)
         if self.blocked is None:
             self.transport.resumeProducing()
@@ -216,11 +219,13 @@ class Pop3Connection(pop3.POP3):
         if isinstance(error, RefusedError):
             self._explain(error)
             return
-        self._note(failure)
         if self._sending:
+            # it closed its side, or was cut off, in the middle of a message
+            log.info("pop3.interrupted", account_id=self._account_id)
             self.cut_off()
-        else:
-            self.refuse(_UNAVAILABLE)
+            return
+        self._note(failure)
+        self.refuse(_UNAVAILABLE)
 
     def _explain(self, error: RefusedError) -> None:
         if isinstance(error, DeniedError):
@@ -232,5 +237,8 @@ class Pop3Connection(pop3.POP3):
 
     def _note(self, failure: Failure) -> None:
         event = "pop3.unavailable" if isinstance(failure.value, psycopg.Error) else "pop3.failed"
-        account_id = self._opened.account.id if self._opened else None
-        log.error(event, failure=type(failure.value).__name__, account_id=account_id)
+        log.error(event, failure=type(failure.value).__name__, account_id=self._account_id)
+
+    @property
+    def _account_id(self) -> int | None:
+        return self._opened.account.id if self._opened else None

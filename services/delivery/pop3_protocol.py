@@ -180,7 +180,7 @@ class Pop3Protocol(Pop3Connection):
             return None
         self._fetched += 1
         self._sending = True
-        self.setTimeout(self.timeOut)
+        self.setTimeout(self._patience)
         self.confirm(announcement)
 
         def done(result: object) -> object:
