@@ -52,7 +52,7 @@ def recalled(author: Person, sent: str) -> dict[str, int]:
 
 
 @pytest.mark.rule(9)
-def test_an_idling_mail_program_loses_a_recalled_message_at_once(stack, webmail):
+def test_r9_an_idling_mail_program_loses_a_recalled_message_at_once(stack, webmail):
     sender, reader = company.found(stack.databases, people=2).people
     author, sent = written(webmail, sender, reader)
     with Client(stack.imap, reader) as client:
