@@ -1,7 +1,11 @@
+-- name: lock_subject
+-- The row lock orders two requests for one message, a request with the message's expansion, and a request with deposits under
+-- way, which hold the row FOR KEY SHARE until their shard has committed (R16). A statement of its own: what waited for the lock
+-- would see the message as it is now, and its batches as they were before.
+SELECT FROM message WHERE id = %(message_id)s FOR UPDATE
+
 -- name: subject
--- What a request is judged by. The row lock orders two requests for one message, a request with the message's expansion, and
--- a request with deposits under way, which hold the row FOR KEY SHARE until their shard has committed (R16).
--- Once the message is expanded it is known who is in scope (R1); before that, a group may always hold somebody who is.
+-- What a request is judged by, once it has the lock. Once the message is expanded it is known who is in scope (R1); before that, a group may always hold somebody who is.
 SELECT m.id, m.sender_account_id, m.organisation_id, m.channel, m.accepted_at,
        CASE WHEN m.expanded_at IS NOT NULL
             THEN EXISTS (SELECT FROM delivery_batch d WHERE d.message_id = m.id AND d.kinship && %(in_scope)s::smallint[])
@@ -16,7 +20,6 @@ SELECT m.id, m.sender_account_id, m.organisation_id, m.channel, m.accepted_at,
        END AS local_recipients
   FROM message m
  WHERE m.id = %(message_id)s
-   FOR UPDATE OF m
 
 -- name: recall_of_message
 SELECT id, requested_by, organisation_id FROM recall WHERE message_id = %(message_id)s

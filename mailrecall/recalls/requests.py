@@ -61,6 +61,7 @@ def request(
     """
     reason = clean_reason(reason)
     message_id = message_of(copy_id)
+    connection.execute(_SQL["lock_subject"], {"message_id": message_id})
     row = connection.execute(
         _SQL["subject"], {"message_id": message_id, "in_scope": list(range(policy.furthest_in_scope + 1))}
     ).fetchone()

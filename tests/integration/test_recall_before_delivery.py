@@ -8,8 +8,7 @@ import pytest
 from mailrecall import clock
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import Result, State
-from mailrecall.embedded.deadlines import poll
-from mailrecall.messages import delivery
+from mailrecall.messages import delivery, expansion
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
 from mailrecall.recalls import outcomes, views
@@ -18,6 +17,7 @@ from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 from services.recall.reconciling import reconcile
 from tests import company, correspondence, dispatch
+from tests.locks import until_somebody_waits_for_a_lock
 
 
 @pytest.fixture
@@ -67,19 +67,25 @@ def test_r16_a_request_waits_for_a_deposit_under_way(process, databases):
         with databases.control() as connection:
             delivery.lock_batch_to_deposit(connection, message_id, 1)
             asking = threads.submit(correspondence.ask, databases, sender, message_id)
-            assert poll(lambda: waiting(databases), timeout=20), "the request did not wait"
+            until_somebody_waits_for_a_lock(process.settings)
         asked = asking.result(20)
     assert isinstance(asked, Requested)
     dispatch.run(process)
 
 
-def waiting(databases: Databases) -> bool:
-    """Tell whether some connection waits for a row lock."""
-    with databases.control() as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        ).fetchone()
-    return bool(row and row[0])
+@pytest.mark.rule(16)
+def test_r16_a_request_that_waited_for_the_expansion_is_judged_by_what_that_wrote(process, databases):
+    firm = company.found(databases, people=2)
+    sender, recipient = firm.people
+    message_id = correspondence.send(databases, sender, recipient)
+    with ThreadPoolExecutor(1) as threads:
+        with databases.control() as connection:
+            assert expansion.expand(connection, message_id, batch_size=4, now=clock.now())
+            asking = threads.submit(correspondence.ask, databases, sender, message_id)
+            until_somebody_waits_for_a_lock(process.settings)
+        asked = asking.result(20)
+    assert isinstance(asked, Requested), asked
+    dispatch.run(process)
 
 
 @pytest.mark.rule(9)
