@@ -3,7 +3,7 @@
 R7: what is handed out stays. The fact is recorded here and must be committed before the first octet leaves.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import Connection
 
 from mailrecall.domain.copies import Fact, Folder
-from mailrecall.mailstore import reading
+from mailrecall.mailstore import changes, duplicates, reading
 from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "pop3.sql", {"deleted": str(Fact.DELETED.value), "inbox": str(Folder.INBOX.value)})
@@ -42,14 +42,13 @@ def fetch(connection: Connection[Any], mailbox_id: int, copy_id: int, *, now: da
     return reading.content_of(connection, mailbox_id, copy_id)
 
 
-def delete(connection: Connection[Any], mailbox_id: int, copy_ids: Iterable[int], *, now: datetime) -> int:
-    """Delete copies for good; those that are gone already are passed over.
+def delete(connection: Connection[Any], mailbox_id: int, copy_ids: Sequence[int], *, now: datetime) -> int:
+    """Delete copies for good, all in the caller's transaction; those that are gone already are passed over.
 
     Returns:
         how many were deleted.
     """
-    # in the order of their ids, as everything that locks several copies
-    removals = [
-        reading.delete(connection, mailbox_id, copy_id, permanent=True, now=now) for copy_id in sorted(copy_ids)
-    ]
-    return sum(removal is not None for removal in removals)
+    deleted = duplicates.delete_for_good(connection, mailbox_id, copy_ids, now=now)
+    if deleted:
+        changes.announce_own(connection, mailbox_id)
+    return deleted

@@ -4,7 +4,7 @@ These functions wait for the database; the server calls them in threads.
 """
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO
@@ -116,7 +116,7 @@ class Desk:
             return None
         return _spooled(pop3_wire.stuffed(content if lines is None else pop3_wire.top(content, lines)))
 
-    def delete(self, opened: Opened, copy_ids: Iterable[int], *, now: datetime) -> int:
+    def delete(self, opened: Opened, copy_ids: Sequence[int], *, now: datetime) -> int:
         """Delete copies for good, all or none; return how many of them were still there.
 
         Raises:

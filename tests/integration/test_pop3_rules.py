@@ -3,9 +3,11 @@
 import pytest
 
 from mailrecall import clock
-from mailrecall.domain.copies import Fact
+from mailrecall.domain.copies import Fact, Folder
 from mailrecall.domain.outcomes import Outcome
-from mailrecall.mailstore import reading
+from mailrecall.mailstore import imap, reading
+from mailrecall.mailstore.imap import Place
+from mailrecall.messages import ids
 from mailrecall.recalls.requests import Requested
 from mailrecall.wiring import Process
 from tests import company as companies
@@ -192,3 +194,56 @@ def test_r2_r7_a_recall_and_a_fetch_at_the_same_moment_both_tell_the_truth(
         client.socket.settimeout(20)
         connection.commit()
         assert client.socket.recv(100) == b"-ERR That message is no longer there\r\n"
+
+
+@pytest.fixture
+def duplicated(databases):
+    """Copy the one message in an inbox within the inbox, as IMAP does."""
+
+    def duplicate(account):
+        place = Place(account.id, Folder.INBOX)
+        with databases.shard(account.shard) as shard:
+            (held,) = imap.look(shard, place, now=clock.now()).messages
+            with databases.control() as control:
+                new_ids = ids.unused_ids(control, 1)
+            imap.copy(shard, place, [held.uid], Folder.INBOX, new_ids=new_ids, now=clock.now())
+
+    return duplicate
+
+
+@pytest.mark.rule(7)
+def test_r7_fetching_a_duplicate_is_fetching_the_copy(server, delivered, company, duplicated, recalled):
+    sender, reader, *_ = company.people
+    message_id = delivered(sender, reader)
+    duplicated(reader)
+    with Client(server.address) as client:
+        client.sign_in(reader).ask_lines("RETR 2")
+    assert recalled(message_id).of(reader) is Outcome.FETCHED_BY_POP3
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize(
+    ("deleted", "left", "outcome"), [([1], 1, Outcome.RECALLED), ([2], 1, Outcome.RECALLED), ([1, 2], 0, Outcome.GONE)]
+)
+def test_r9_a_copy_is_gone_when_its_duplicate_is_too(case_of, deleted, left, outcome):
+    server, reader, message_id, recalled = case_of
+    with Client(server.address) as client:
+        client.sign_in(reader)
+        for number in deleted:
+            client.ask(f"DELE {number}")
+        assert client.ask("QUIT") == f"+OK Bye, {len(deleted)} messages deleted"
+    with Client(server.address) as client:
+        assert client.sign_in(reader).ask("STAT").startswith(f"+OK {left} ")
+        client.ask("QUIT")
+    assert recalled(message_id).of(reader) is outcome
+    with Client(server.address) as client:
+        assert client.sign_in(reader).ask("STAT") == "+OK 0 0"
+
+
+@pytest.fixture
+def case_of(server, delivered, company, duplicated, recalled):
+    """A reader with a message and a duplicate of it."""
+    sender, reader, *_ = company.people
+    message_id = delivered(sender, reader)
+    duplicated(reader)
+    return server, reader, message_id, recalled
