@@ -261,6 +261,7 @@ def test_a_draft_is_nobody_elses(web, client, firm):
         ({"subject": "a\r\nBcc: b@c.example"}, {"#/subject"}),
         ({"text": None}, {"#/text"}),
         ({"attachments": None}, {"#/attachments"}),
+        ({"attachments": [{"filename": "a", "content": ""}] * 501}, {"#/attachments"}),
         ({"folder": "sent"}, {"#/folder"}),
     ],
 )

@@ -4,7 +4,7 @@ from marshmallow import Schema, fields, validate
 
 from services.gateway.fields import Line, Link, Text
 from services.gateway.schemas.messages import AttachmentSchema
-from services.gateway.schemas.sending import NewAttachmentSchema
+from services.gateway.schemas.sending import AttachmentList, NewAttachmentSchema
 
 DRAFT_LINK = "/api/v1/drafts/{}"
 
@@ -28,7 +28,7 @@ class TypedSchema(Schema):
     subject = Line(load_default="")
     text = Text(load_default="")
     html = Text(load_default=None)
-    attachments = fields.List(fields.Nested(NewAttachmentSchema), load_default=None, allow_none=False)
+    attachments = AttachmentList(fields.Nested(NewAttachmentSchema), load_default=None, allow_none=False)
 
 
 class DraftSchema(Schema):
