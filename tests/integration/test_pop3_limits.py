@@ -1,7 +1,12 @@
 """What POP3 does when clients or databases misbehave: limits, silence, outages, stops, and arbitrary octets."""
 
+import os
+import re
 import socket
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -272,14 +277,30 @@ def test_a_quit_that_cannot_delete_says_so(server, settings, databases, owner, d
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "complaint"),
+    ("name", "value", "code", "complaint"),
     [
-        ("pop3_bind", "nowhere", r"MAILRECALL_POP3_BIND: .*host:port"),
-        ("pop3_timeout", "0", "MAILRECALL_POP3_TIMEOUT"),
-        ("plain_login", "perhaps", "MAILRECALL_PLAIN_LOGIN"),
-        ("pop3_bind", "203.0.113.1:2110", r"POP3 cannot listen: .*Set MAILRECALL_POP3_BIND"),
+        ("pop3_bind", "nowhere", 2, r"MAILRECALL_POP3_BIND: .*host:port"),
+        ("pop3_timeout", "0", 2, r"MAILRECALL_POP3_TIMEOUT: "),
+        ("plain_login", "perhaps", 2, r"MAILRECALL_PLAIN_LOGIN: "),
+        ("pop3_bind", "203.0.113.1:2110", 1, r"POP3 cannot listen: .*Set MAILRECALL_POP3_BIND"),
     ],
 )
-def test_a_process_with_bad_settings_does_not_start(name, value, complaint, settings, tmp_path):
-    with pytest.raises(RuntimeError, match=complaint), running(settings, tmp_path, **{name: value}):
-        pass
+def test_a_setting_that_cannot_be_right_stops_it_at_the_start(name, value, code, complaint, settings):
+    ended = subprocess.run(
+        [sys.executable, "-m", "services.delivery.pop3"],
+        env={
+            **os.environ,
+            "MAILRECALL_CONTROL_URL": settings.control_url,
+            "MAILRECALL_SHARD_URLS": " ".join(settings.shard_urls),
+            "MAILRECALL_BROKER_URL": settings.broker_url,
+            f"MAILRECALL_{name.upper()}": value,
+        },
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert re.match(complaint, ended.stderr), ended.stderr
+    assert "Traceback" not in ended.stderr
