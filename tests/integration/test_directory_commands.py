@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mailrecall.cli.main import main
-from mailrecall.directory import authentication, lookup
+from mailrecall.directory import audit_rules, authentication, lookup
 from mailrecall.domain.addresses import Address
 from mailrecall.domain.policy import HOUR, Policy
 from tests import company
@@ -169,3 +169,17 @@ def test_without_settings_it_says_where_it_looked(tmp_path, monkeypatch):
     result = CliRunner().invoke(main, ["directory", "show", "ada@x.example"])
     assert result.exit_code == 2
     assert str(tmp_path / ".mailrecall") in result.output
+
+
+def test_the_role_of_moderator_is_given_and_taken(run, domain, databases):
+    ada = f"ada@{domain}"
+    run("account", "add", ada, "--no-password")
+    assert run("account", "moderator", ada) == f"{ada} is a moderator now.\n"
+    with databases.control() as connection:
+        account = lookup.account_by_address(connection, Address.parse(ada))
+        assert account is not None
+        assert audit_rules.is_moderator(connection, account)
+    assert "no moderator" in run("account", "moderator", ada, "--remove")
+    with databases.control() as connection:
+        assert not audit_rules.is_moderator(connection, account)
+    assert "There is no account" in run("account", "moderator", f"nobody@{domain}", fails=True)
