@@ -1,9 +1,6 @@
 """The IMAP server as a process of its own, and clients that talk to it."""
 
 import imaplib
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -11,71 +8,30 @@ from pathlib import Path
 from typing import Any, Self
 
 from mailrecall.directory.lookup import Account
-from mailrecall.embedded.deadlines import poll
 from mailrecall.embedded.ports import HOST, free_ports
 from mailrecall.settings import Settings
-from tests import company
-from tests.intake import PATIENCE, _address, _listens
+from tests import company, listening
+from tests.listening import PATIENCE, Server, address_of
 
 
 @dataclass(frozen=True, slots=True)
-class Imap:
+class Imap(Server):
     """A running IMAP server."""
 
-    process: subprocess.Popen[bytes]
     address: tuple[str, int]
-    log: Path
     encrypted: tuple[str, int] | None
-
-    def stop(self) -> int:
-        """Ask it to end; return its exit code."""
-        self.process.terminate()
-        return self.process.wait(PATIENCE)
-
-
-def environment(settings: Settings, **more: object) -> dict[str, str]:
-    """What an IMAP server with these settings finds in its environment; its port is a free one."""
-    (port,) = free_ports(1)
-    own = {
-        "control_url": settings.control_url,
-        "shard_urls": " ".join(settings.shard_urls),
-        "broker_url": settings.broker_url,
-        "hostname": "imap.example.org",
-        "imap_bind": f"{HOST}:{port}",
-        **more,
-    }
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MAILRECALL_")}
-    return inherited | {f"MAILRECALL_{name.upper()}": str(value) for name, value in own.items()}
 
 
 @contextmanager
 def running(settings: Settings, folder: Path, **more: object) -> Iterator[Imap]:
-    """Run an IMAP server until the block ends."""
-    variables = environment(settings, **more)
-    log = folder / "imap.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.delivery.imap"],
-            env=variables,
-            stdout=output,
-            stderr=output,
-            cwd=Path(__file__).parents[1],
-        )
-    try:
-        address = _address(variables["MAILRECALL_IMAP_BIND"])
-        imaps = variables.get("MAILRECALL_IMAPS_BIND")
-        if not poll(lambda: process.poll() is not None or _listens(address), timeout=PATIENCE) or process.poll():
-            raise RuntimeError(f"IMAP does not listen.\n{log.read_text()}")
-        yield Imap(process, address, log, _address(imaps) if imaps else None)
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-                raise
+    """Run an IMAP server until the block ends; unless told otherwise, its port is a free one."""
+    (port,) = free_ports(1)
+    own = {"hostname": "imap.example.org", "imap_bind": f"{HOST}:{port}", **more}
+    variables = listening.environment(settings, **own)
+    address = address_of(variables["MAILRECALL_IMAP_BIND"])
+    imaps = variables.get("MAILRECALL_IMAPS_BIND")
+    with listening.listening("services.delivery.imap", variables, folder / "imap.log", address) as server:
+        yield Imap(server.process, server.log, address, address_of(imaps) if imaps else None)
 
 
 class Client(imaplib.IMAP4):

@@ -23,7 +23,7 @@ from mailrecall.wiring import Process
 from tests import company, correspondence, dispatch, imap
 from tests.company import PASSWORD, Company
 from tests.imap import Client, Imap
-from tests.intake import PATIENCE
+from tests.listening import PATIENCE
 from tests.post import deliver
 
 ROOT = Path(__file__).parents[2]
@@ -210,6 +210,39 @@ def test_whatever_came_in_goes_out_octet_for_octet_and_breaks_no_list(
             assert client.octets(uid, "BODY.PEEK[HEADER]") == message.header.of(content)
             assert client.octets(uid, "BODY.PEEK[TEXT]") == message.body.of(content)
             assert client.octets(uid, "BODY.PEEK[]<7.50>") == content[7:57]
+
+
+@pytest.mark.parametrize(
+    ("uid", "attribute", "expected"),
+    [
+        (1, "BODY.PEEK[1]", b"See below."),
+        (1, "BODY.PEEK[2.MIME]", b"Content-Type: message/rfc822\r\n\r\n"),
+        (1, "BODY.PEEK[2.HEADER.FIELDS (SUBJECT)]", b"Subject:   Minutes,   with  odd   spacing\r\n\r\n"),
+        (1, "BODY.PEEK[2.1]", b"inner words"),
+        (1, "BODY.PEEK[2.TEXT]<2.6>", b"b2\r\nCo"),
+        (1, "BODY.PEEK[2.2]", b"UEsFBgAAAAAAAAAAAAAAAAAAAAAAAA=="),
+        (1, "BINARY.PEEK[2.2]", b"PK\x05\x06" + bytes(18)),
+        (1, "BODY.PEEK[3]", b""),
+        (2, "BODY.PEEK[5]", b"1,2,3"),
+        (2, "BODY.PEEK[HEADER.FIELDS.NOT (SUBJECT FROM TO MESSAGE-ID MIME-VERSION)]", None),
+    ],
+)
+def test_sections(server: Imap, nested: Account, uid: int, attribute: str, expected: bytes | None):
+    with Client(server.address, nested) as client:
+        found = client.octets(uid, attribute)
+    if expected is None:
+        assert [line.partition(b":")[0] for line in found.splitlines()] == [b"Content-Type", b""]
+    else:
+        assert found == expected
+
+
+@pytest.fixture(scope="module")
+def nested(databases: Databases, settings: Settings) -> Account:
+    """Somebody with a message in a message, and one with many parts."""
+    sender, reader = company.found(databases, people=2).people
+    for name in ("enclosed", "attachments"):
+        deliver(databases, settings, (ROOT / "tests" / "messages" / f"{name}.eml").read_bytes(), sender, reader)
+    return reader
 
 
 def test_a_client_that_is_not_trusted_with_a_password_is_not_asked_for_one(settings: Settings, tmp_path: Path):

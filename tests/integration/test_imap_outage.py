@@ -19,7 +19,7 @@ from mailrecall.settings import Settings
 from tests import company, imap
 from tests.company import PASSWORD
 from tests.imap import Client, Imap
-from tests.intake import PATIENCE
+from tests.listening import PATIENCE
 from tests.post import deliver
 
 PLAIN = (Path(__file__).parents[1] / "messages" / "plain.eml").read_bytes()
