@@ -48,7 +48,7 @@ class Watch:
         while True:
             try:
                 await self._listen(shard, url)
-            except psycopg.Error as error:
+            except Exception as error:  # noqa: BLE001 - whatever ended it, idling clients wait for the next
                 log.warning("imap.watch_lost", shard=shard, failure=type(error).__name__)
             await asyncio.sleep(_PAUSE)
 
