@@ -18,7 +18,7 @@ from mailrecall.settings import Settings
 from tests import company, imap
 from tests.company import PASSWORD, Company
 from tests.imap import Client, Imap
-from tests.intake import PATIENCE
+from tests.listening import PATIENCE
 from tests.post import deliver
 
 PLAIN = (Path(__file__).parents[1] / "messages" / "plain.eml").read_bytes()
@@ -177,9 +177,7 @@ def test_a_stop_tells_idling_clients(settings: Settings, tmp_path: Path, reader:
 
 
 @pytest.mark.rule(23)
-def test_r23_nothing_that_people_write_is_logged(
-    settings: Settings, tmp_path: Path, reader: Account, delivered: list[int]
-):
+def test_r23_nothing_that_people_write_is_logged(settings: Settings, tmp_path: Path, reader: Account):
     with imap.running(settings, tmp_path, log_level="DEBUG") as server:
         with Client(server.address, reader) as client:
             client.octets(1, "BODY[]")
