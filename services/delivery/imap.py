@@ -6,14 +6,14 @@ import signal
 import ssl
 import sys
 
-from mailrecall import logs, tls
-from mailrecall.settings import SettingsError
-from mailrecall.wiring import Process, bootstrap
+from mailrecall import logs
+from mailrecall.wiring import Process
 from services.delivery.imap_connection import LONGEST_LINE, Server
 from services.delivery.imap_desk import Desk
 from services.delivery.imap_login import Login
 from services.delivery.imap_settings import ImapSettings
 from services.delivery.imap_watch import Watch
+from services.delivery.serving import host_and_port, run
 
 log = logs.get(__name__)
 
@@ -35,10 +35,10 @@ async def serve(process: Process[ImapSettings], tls_context: ssl.SSLContext | No
     desk, watch = Desk(process.databases, settings.pool_size), Watch(settings)
     login = Login(desk, watch)
     servers = [Server(login, settings, tls_context, encrypted=False)]
-    listening = [await asyncio.start_server(servers[0], *_host_and_port(settings.imap_bind), limit=LONGEST_LINE)]
+    listening = [await asyncio.start_server(servers[0], *host_and_port(settings.imap_bind), limit=LONGEST_LINE)]
     if settings.imaps_bind:
         servers.append(Server(login, settings, tls_context, encrypted=True))
-        place = _host_and_port(settings.imaps_bind)
+        place = host_and_port(settings.imaps_bind)
         listening.append(await asyncio.start_server(servers[1], *place, limit=LONGEST_LINE, ssl=tls_context))
     watching = asyncio.create_task(watch.run())
     log.info("imap.listening", imap=settings.imap_bind, imaps=settings.imaps_bind)
@@ -53,29 +53,11 @@ async def serve(process: Process[ImapSettings], tls_context: ssl.SSLContext | No
     log.info("imap.stopped")
 
 
-def _host_and_port(bind: str) -> tuple[str, int]:
-    host, _, port = bind.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
 def main() -> int:
     """Run the IMAP server until it is told to stop."""
-    try:
-        process = bootstrap(ImapSettings, "imap")
-        tls_context = tls.server_context(process.settings)
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
     # pymap logs every line of a session at this level, passwords and addresses in it (R23)
     logging.getLogger("pymap").setLevel(logging.WARNING)
-    try:
-        asyncio.run(serve(process, tls_context))
-    except OSError as error:
-        sys.stderr.write(f"IMAP cannot listen: {error}. Set MAILRECALL_IMAP_BIND and MAILRECALL_IMAPS_BIND.\n")
-        return 1
-    finally:
-        process.databases.close()
-    return 0
+    return run(ImapSettings, "imap", serve, binds=("imap_bind", "imaps_bind"))
 
 
 if __name__ == "__main__":

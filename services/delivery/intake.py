@@ -7,14 +7,14 @@ import ssl
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from mailrecall import logs, tls
-from mailrecall.settings import SettingsError
-from mailrecall.wiring import Process, bootstrap
+from mailrecall import logs
+from mailrecall.wiring import Process
 from services.delivery.intake_desk import Desk
 from services.delivery.intake_lmtp import LmtpHandler, LmtpProtocol
 from services.delivery.intake_protocol import Connections, IntakeProtocol
 from services.delivery.intake_settings import IntakeSettings
 from services.delivery.intake_submission import SubmissionHandler, SubmissionProtocol
+from services.delivery.serving import host_and_port, run
 
 log = logs.get(__name__)
 
@@ -47,8 +47,8 @@ async def serve(process: Process[IntakeSettings], tls_context: ssl.SSLContext | 
         return LmtpProtocol(lmtp, settings, clients[1])
 
     servers = [
-        await loop.create_server(submission_protocol, *_host_and_port(settings.smtp_bind)),
-        await loop.create_server(lmtp_protocol, *_host_and_port(settings.lmtp_bind)),
+        await loop.create_server(submission_protocol, *host_and_port(settings.smtp_bind)),
+        await loop.create_server(lmtp_protocol, *host_and_port(settings.lmtp_bind)),
     ]
     log.info("intake.listening", smtp=settings.smtp_bind, lmtp=settings.lmtp_bind)
     await stopping.wait()
@@ -59,29 +59,11 @@ async def serve(process: Process[IntakeSettings], tls_context: ssl.SSLContext | 
     log.info("intake.stopped")
 
 
-def _host_and_port(bind: str) -> tuple[str, int]:
-    host, _, port = bind.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
 def main() -> int:
     """Run intake until it is told to stop."""
-    try:
-        process = bootstrap(IntakeSettings, "intake")
-        tls_context = tls.server_context(process.settings)
-    except SettingsError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
     # aiosmtpd logs every command with the addresses in it (R23)
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)
-    try:
-        asyncio.run(serve(process, tls_context))
-    except OSError as error:
-        sys.stderr.write(f"Intake cannot listen: {error}. Set MAILRECALL_SMTP_BIND and MAILRECALL_LMTP_BIND.\n")
-        return 1
-    finally:
-        process.databases.close()
-    return 0
+    return run(IntakeSettings, "intake", serve, binds=("smtp_bind", "lmtp_bind"))
 
 
 if __name__ == "__main__":
