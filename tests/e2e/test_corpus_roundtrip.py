@@ -1,5 +1,6 @@
-"""Mail in over LMTP, through expansion and deposit, out again over HTTP: octet for octet what was handed over."""
+"""Mail in over LMTP, through expansion and deposit, out over HTTP and POP3: octet for octet what was handed over."""
 
+import poplib
 import re
 import smtplib
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,6 +44,23 @@ class Roundtrip:
         path = f"/messages/{self._accepted[file]}/source"
         return wait_for(f"{file.name} in the inbox", lambda: _content(self._reader, path))
 
+    def over_pop3(self, address: tuple[str, int]) -> Mapping[Path, bytes]:
+        """Wait until all messages lie in the mailbox, and fetch them in one session."""
+        for file in self._accepted:
+            self.source(file)
+        mailbox = poplib.POP3(*address)
+        mailbox.user(self._reader.address)
+        mailbox.pass_(company.PASSWORD)
+        numbers = {int(copy_id): int(number) for number, copy_id in map(bytes.split, mailbox.uidl()[1])}
+        sizes = {int(number): int(size) for number, size in map(bytes.split, mailbox.list()[1])}
+        fetched = {}
+        for file, copy_id in self._accepted.items():
+            lines = b"\r\n".join(mailbox.retr(numbers[copy_id])[1]) + b"\r\n"
+            assert sizes[numbers[copy_id]] == len(lines), file.name
+            fetched[file] = lines
+        mailbox.quit()
+        return fetched
+
     def opened(self, file: Path) -> Mapping[str, object]:
         """Open the message, once it is there."""
         return self._reader.read(self._accepted[file])
@@ -84,6 +102,12 @@ def test_every_kind_of_message_comes_out_as_it_went_in(file: Path, roundtrip: Ro
 @pytest.mark.parametrize("file", CORPUS, ids=lambda file: file.stem)
 def test_every_real_message_comes_out_as_it_went_in(file: Path, roundtrip: Roundtrip):
     came_out(roundtrip, file)
+
+
+def test_every_message_comes_out_over_pop3_as_it_went_in(stack: Stack, roundtrip: Roundtrip):
+    fetched = roundtrip.over_pop3(stack.pop3)
+    assert {file for file, octets in fetched.items() if not octets.endswith(on_the_wire(file))} == set()
+    assert {file for file, octets in fetched.items() if octets != roundtrip.source(file)} == set()
 
 
 def came_out(roundtrip: Roundtrip, file: Path) -> None:
