@@ -37,8 +37,12 @@ def expand(connection: Connection[Any], message_id: int, *, batch_size: int, now
     hold = Hold(row[4]) if row and row[4] else None
     if row is None or row[0] is not None or hold is Hold.HELD:
         return None
+    # R30: of what was recalled or rejected while it waited, only who would have got it is written down; and nobody is out
+    # of the scope of a recall of what never left
+    to_nobody = hold is not None and hold.ended
     parameters = {
         "message_id": message_id,
+        "to_nobody": to_nobody,
         "organisation_id": row[2],
         "domain_id": row[3],
         "batch_size": batch_size,
@@ -46,12 +50,11 @@ def expand(connection: Connection[Any], message_id: int, *, batch_size: int, now
     batches = connection.execute(_SQL["expand"], parameters).fetchall()
     externals = connection.execute(_SQL["expand_externals"], {"message_id": message_id}).rowcount
     todo: list[Work] = []
-    if not (hold and hold.ended):
-        # R30: of what was recalled or rejected while it was held, only who would have got it is written down
+    if not to_nobody:
         todo += [work.deposit(message_id, batch, shard) for batch, shard in sorted(batches)]
         todo += [work.relay(message_id)] * bool(externals)
     connection.execute(_SQL["expanded"], {"message_id": message_id, "now": now, "deliveries": len(todo)})
-    if not (hold and hold.ended) and undeliverable(connection, message_id):
+    if not to_nobody and undeliverable(connection, message_id):
         todo.append(work.bounce(message_id))
     outbox.add(connection, todo, due_at=now)
     if hold is not Hold.REJECTED:  # whose expansion was counted when it was rejected

@@ -39,7 +39,7 @@ WITH RECURSIVE reached (via, group_id) AS (
      GROUP BY account_id
 ), placed AS (
     SELECT a.id, a.shard, r.via,
-           CASE WHEN a.domain_id = %(domain_id)s THEN 0 WHEN a.organisation_id = %(organisation_id)s THEN 1 ELSE 2 END AS kinship,
+           CASE WHEN %(to_nobody)s OR a.domain_id = %(domain_id)s THEN 0 WHEN a.organisation_id = %(organisation_id)s THEN 1 ELSE 2 END AS kinship,
            (row_number() OVER (PARTITION BY a.shard ORDER BY a.id) - 1) / %(batch_size)s AS range
       FROM recipients r JOIN account a ON a.id = r.account_id
      -- a group's closed members are members no more; one named directly gets no copy, but an outcome (R9: gone)

@@ -95,12 +95,9 @@ SELECT batch, shard FROM recall_batch WHERE recall_id = %(recall_id)s AND state 
 -- Everything one withdrawal needs but the recipients themselves, who are read only when some have no copy.
 SELECT r.message_id, r.policy, r.notice_message_id, r.requested_at, r.deadline_at, b.state, b.recipients,
        d.mailbox_ids[1] AS first, d.mailbox_ids[cardinality(d.mailbox_ids)] AS last,
-       -- R30: a message recalled while it was held goes to nobody, however near or far
-       CASE WHEN message.hold IN ('cancelled', 'rejected') THEN NULL
-            ELSE (SELECT array_agg(m) FROM unnest(d.mailbox_ids, d.kinship) AS k (m, kinship)
-                   WHERE k.kinship > %(furthest)s) END AS out_of_scope
+       (SELECT array_agg(m) FROM unnest(d.mailbox_ids, d.kinship) AS k (m, kinship)
+         WHERE k.kinship > %(furthest)s) AS out_of_scope
   FROM recall r
-  JOIN message ON message.id = r.message_id
   JOIN recall_batch b ON b.recall_id = r.id
   JOIN delivery_batch d ON d.message_id = r.message_id AND d.batch = b.batch
  WHERE r.id = %(recall_id)s AND b.batch = %(batch)s

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from email import message_from_bytes, policy
 from typing import Any
 
@@ -15,11 +16,13 @@ from mailrecall.domain.audit import Criteria
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import Channel, Result
 from mailrecall.messages import holding
+from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
 from mailrecall.recalls import views
 from mailrecall.recalls.requests import Requested
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
+from services.recall.reconciling import reconcile
 from tests import company, correspondence, dispatch
 from tests.gateway import Gateway, gateway, pointers, problem
 from tests.locks import until_somebody_waits_for_a_lock
@@ -167,6 +170,28 @@ def test_r16_r30_recalling_what_is_held_cancels_it_for_everyone(databases, proce
     assert waiting == (0,)
     assert not any(correspondence.has_copy(databases, who, message_id) for who in [*others, partner.people[0]])
     assert correspondence.has_copy(databases, sender, message_id + 1)
+
+
+@pytest.mark.rule(9, 16, 30)
+def test_r9_r16_r30_a_shard_that_does_not_answer_changes_nothing_about_what_was_cancelled(databases, process):
+    firm = firm_with_rule(databases, Criteria(keyword="minutes"), people=3)
+    partner = company.found(databases, people=1)
+    message_id = correspondence.send(databases, firm.people[0], *firm.people[1:], partner.people[0])
+    start = clock.now()
+    asked = correspondence.ask(databases, firm.people[0], message_id, now=start, deadline=timedelta(minutes=1))
+    assert isinstance(asked, Requested)
+    dispatch.run(process, Task.PLAN)
+
+    reconcile(process, now=start + timedelta(minutes=1, seconds=process.settings.statement_timeout + 1))
+    dispatch.run(process, Task.SETTLE, now=clock.now() + timedelta(minutes=3))
+
+    with databases.control() as connection:
+        view = views.get(connection, asked.recall.id)
+    assert view is not None
+    assert (view.tally.as_slugs(), view.result) == ({"recalled": 3}, Result.SUCCEEDED)
+    dispatch.run(process, now=clock.now() + timedelta(minutes=3))
+    assert not any(correspondence.has_copy(databases, who, message_id) for who in [*firm.people[1:], *partner.people])
+    assert correspondence.ledger(databases, asked.recall.id).counts == {Outcome.RECALLED: 3}
 
 
 @pytest.mark.rule(30)
