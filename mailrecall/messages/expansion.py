@@ -37,8 +37,8 @@ def expand(connection: Connection[Any], message_id: int, *, batch_size: int, now
     hold = Hold(row[4]) if row and row[4] else None
     if row is None or row[0] is not None or hold is Hold.HELD:
         return None
-    # R30: of what was recalled or rejected while it waited, only who would have got it is written down; and nobody is out
-    # of the scope of a recall of what never left
+    # R30: of what was recalled or rejected while it waited, only who would have got it is written down; and nobody is
+    # out of the scope of a recall of what never left
     to_nobody = hold is not None and hold.ended
     parameters = {
         "message_id": message_id,
