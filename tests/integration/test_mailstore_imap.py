@@ -1,6 +1,7 @@
 """The mail store as IMAP uses it: UIDs, duplicates and the rules that hold for them, notices of changes."""
 
 import itertools
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -261,3 +262,34 @@ def test_each_change_is_told_once_however_many_mailboxes_it_touches(databases: D
         Change(message_id, first, first, Kind.CHANGED),
         Change(message_id, first, last, Kind.WITHDRAWN),
     ]
+
+
+@pytest.mark.rule(2, 9)
+@pytest.mark.parametrize("read", ["copy", "duplicate"])
+def test_r2_r9_a_copy_read_while_it_is_withdrawn_is_read_or_recalled_and_never_both(databases: Databases, read: str):
+    won = Counter[Outcome]()
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(60):
+            place = Place(next(mailboxes), Folder.INBOX)
+            message_id = delivered(databases, place)
+            (uid,) = uids(databases, place)
+            seen_in = place
+            if read == "duplicate":
+                uid, seen_in = duplicated(databases, place, uid, Folder.ARCHIVE), archive(place)
+
+            def look_inside(place: Place = seen_in, uid: int = uid) -> set[int]:
+                with databases.shard(SHARD) as shard:
+                    return imap.record(shard, place, [uid], Fact.READ, Flag.SEEN, now=NOW)
+
+            # whoever is asked first mostly wins: both have their chance
+            if number % 2:
+                inside = pool.submit(look_inside)
+                withdrawing = pool.submit(recalled, databases, message_id, place)
+            else:
+                withdrawing = pool.submit(recalled, databases, message_id, place)
+                inside = pool.submit(look_inside)
+            allowed, outcome = inside.result(), withdrawing.result()
+            assert (allowed, outcome) in [({uid}, Outcome.ALREADY_READ), (set(), Outcome.RECALLED)]
+            assert uids(databases, seen_in) == sorted(allowed)
+            won[outcome] += 1
+    assert set(won) == {Outcome.ALREADY_READ, Outcome.RECALLED}
