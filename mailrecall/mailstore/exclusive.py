@@ -78,9 +78,14 @@ class _Keeper:
             if not self._answers():
                 self._lose()
                 self._connection = psycopg.connect(self._url, autocommit=True, **self._options)
-            # PostgreSQL would give the same lock to the same connection twice
-            if mailbox_id in self._holds or not self._ask("take", mailbox_id):
-                return None
+            try:
+                # PostgreSQL would give the same lock to the same connection twice
+                if mailbox_id in self._holds or not self._ask("take", mailbox_id):
+                    return None
+            except psycopg.Error:
+                # the lock may be there, with nobody to let go of it
+                self._lose()
+                raise
             hold = self._holds[mailbox_id] = Hold(self, mailbox_id)
             return hold
 

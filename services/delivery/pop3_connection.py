@@ -31,6 +31,7 @@ _LONGEST_LINE = 2000
 """Octets of a command; RFC 2449 asks for 255, and credentials in base64 may need more."""
 _ATTEMPTS_TO_SIGN_IN = 5
 _SECONDS_TO_LEAVE = 5.0
+STOPPING = "[SYS/TEMP] This host is stopping; try again later"
 _UNAVAILABLE = "[SYS/TEMP] The mail store does not answer; try again later"
 
 
@@ -76,7 +77,7 @@ class Pop3Connection(pop3.POP3):
 
     def __init__(self, factory: "Pop3Factory") -> None:
         self.factory = factory
-        # Twisted's server takes this for its greeting; what it does later with the name is to forget the number
+        # Twisted forgets its own number whenever it is told to wait without end
         self.timeOut = self._patience = factory.settings.pop3_timeout
         self.encrypted = False
         self.ended: Deferred[None] = Deferred()
@@ -85,7 +86,7 @@ class Pop3Connection(pop3.POP3):
         self._opened: Opened | None = None
         self._turn = DeferredLock()
         self._encrypting = self._sending = self._leaving = self._gone = False
-        self._failures = self._fetched = 0
+        self._failures = self._sent = 0
 
     @property
     def busy(self) -> bool:
@@ -149,7 +150,7 @@ class Pop3Connection(pop3.POP3):
         opened, self._opened = self._opened, None
         if opened is not None:
             self.factory.desk.close(opened)
-            log.info("pop3.closed", account_id=opened.account.id, fetched=self._fetched)
+            log.info("pop3.closed", account_id=opened.account.id, sent=self._sent)
 
     # --- commands, one after the other
 
@@ -202,7 +203,9 @@ class Pop3Connection(pop3.POP3):
             return
         self.setTimeout(self._patience)
         self._unblock(None)
-        if self.blocked is None:
+        if self.blocked is None and self.factory.stopping:
+            self.leave(STOPPING)
+        elif self.blocked is None:
             self.transport.resumeProducing()
 
     def _in_turn(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Deferred[T]":

@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from mailrecall import logs
 from services.delivery import plain_login
-from services.delivery.pop3_connection import Pop3Connection
+from services.delivery.pop3_connection import STOPPING, Pop3Connection
 from services.delivery.pop3_desk import Desk
 from services.delivery.pop3_protocol import Pop3Protocol
 from services.delivery.pop3_settings import Pop3Settings
@@ -60,12 +60,12 @@ class Pop3Factory(ServerFactory):
         self.signing_in = DeferredSemaphore(_LOGINS_AT_ONCE)
         self._threads = ThreadPool(0, settings.pool_size, "pop3")
         self._threads.start()
-        self._stopping = False
+        self.stopping = False
 
     @property
     def crowded(self) -> bool:
         """Whether a new client has to come again later."""
-        return self._stopping or len(self.connections) > self.settings.pop3_connections
+        return self.stopping or len(self.connections) > self.settings.pop3_connections
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # noqa: ARG002 - Twisted's signature
         """Serve a client."""
@@ -86,10 +86,10 @@ class Pop3Factory(ServerFactory):
 
     def stop(self) -> "Deferred[None]":
         """Let what is being carried out come to its end, within limits, then let everybody go."""
-        self._stopping = True
+        self.stopping = True
         for connection in list(self.connections):
             if not connection.busy:
-                connection.leave("[SYS/TEMP] This host is stopping; try again later")
+                connection.leave(STOPPING)
         stopped: Deferred[None] = Deferred()
         DeferredList([connection.ended for connection in self.connections]).addCallback(
             lambda _: stopped.callback(None)

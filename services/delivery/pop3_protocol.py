@@ -178,7 +178,7 @@ class Pop3Protocol(Pop3Connection):
         if self._gone:
             file.close()
             return None
-        self._fetched += 1
+        self._sent += 1
         self._sending = True
         self.setTimeout(self._patience)
         self.confirm(announcement)

@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,7 +15,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as searched
 from hypothesis import strategies as st
 
+from mailrecall import clock
 from mailrecall.domain.copies import Fact
+from mailrecall.embedded.certificate import self_signed
 from mailrecall.embedded.deadlines import poll
 from tests import company as companies
 from tests.company import PASSWORD
@@ -145,18 +148,26 @@ def test_a_silent_client_is_disconnected_and_nothing_deleted(settings, databases
             assert client.ask("UIDL 1") == f"+OK 1 {message_id}"
 
 
-def test_a_client_that_takes_nothing_is_disconnected(settings, owner, delivered, tmp_path):
+@pytest.mark.parametrize("command", ["RETR 1", "NOOP", "STLS, RETR 1", "STLS, NOOP"])
+def test_a_client_that_takes_nothing_is_disconnected(command, settings, owner, delivered, tmp_path):
     delivered(MESSAGE + b"x" * 900 + b"\r\n" * 2_000_000)
-    with running(settings, tmp_path, pop3_timeout=1) as server, Client(server.address) as stuck:
+    pair = self_signed(tmp_path / "tls", "localhost", now=clock.now())
+    with (
+        running(settings, tmp_path, pop3_timeout=1, tls_certificate=pair.certificate, tls_key=pair.key) as server,
+        Client(server.address) as stuck,
+    ):
+        if command.startswith("STLS"):
+            stuck.ask("STLS")
+            stuck.encrypt(ssl.create_default_context(cafile=str(pair.certificate)))
         stuck.sign_in(owner)
-        stuck.send(b"RETR 1\r\n")
-        with Client(server.address) as client:
+        stuck.send(command.removeprefix("STLS, ").encode() + b"\r\n")
+        assert poll(lambda: signs_in(server, owner), timeout=20, pause=0.2), "the mailbox is let go of"
 
-            def free():
-                client.ask(f"USER {owner.address}")
-                return client.ask(f"PASS {PASSWORD}").startswith("+OK")
 
-            assert poll(free, timeout=20, pause=0.2), "the mailbox is let go of"
+def signs_in(server, account):
+    with Client(server.address) as client:
+        client.ask(f"USER {account.address}")
+        return client.ask(f"PASS {PASSWORD}").startswith("+OK")
 
 
 def test_an_impatient_client_gets_no_more_than_it_waited_for(server, databases, owner, delivered):
@@ -169,12 +180,7 @@ def test_an_impatient_client_gets_no_more_than_it_waited_for(server, databases, 
     assert client.reply().startswith("+OK")
     client.__exit__()
 
-    def let_go():
-        with Client(server.address) as other:
-            other.ask(f"USER {owner.address}")
-            return other.ask(f"PASS {PASSWORD}").startswith("+OK")
-
-    assert poll(let_go, timeout=20)
+    assert poll(lambda: signs_in(server, owner), timeout=20)
     with databases.shard(owner.shard) as connection:
         facts = dict(
             connection.execute("SELECT message_id, facts FROM copy WHERE mailbox_id = %s", (owner.id,)).fetchall()
@@ -193,6 +199,7 @@ def test_a_stop_lets_a_message_on_its_way_arrive(settings, owner, delivered, tmp
         stopped.start()
         assert idle.reply() == "-ERR [SYS/TEMP] This host is stopping; try again later"
         assert client.lines() == content
+        assert client.reply() == "-ERR [SYS/TEMP] This host is stopping; try again later"
         client.__exit__()
         stopped.join(20)
         assert server.process.poll() == 0
