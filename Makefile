@@ -46,6 +46,7 @@ test: $(INSTALLED) ## Run the tests that need nothing but this machine, then say
 	$(BIN)/pytest --ignore=tests/browser --ignore=tests/load $(ARGS)
 	@echo
 	@echo "Left out here:"
+	@echo "  scenarios with mail programs skipped above             apt-get install isync fetchmail getmail6 swaks curl"
 	@echo "  the same tests on PostgreSQL and Redis in containers   make test-containers"
 	@echo "  the composed stack and the README's example            .ci/run"
 	@echo "  browser tests, load tests, benchmarks                  there are none yet"
