@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import psycopg
 from psycopg import Connection
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -88,12 +89,21 @@ class _Database:
             min_size=0,
             max_size=settings.pool_size,
             # a server that went away and came back must not show as an error of the next request
-            check=ConnectionPool.check_connection,
+            check=self._check,
             # given up soon, because a pool that waits longer and longer would not see the server come back
             reconnect_timeout=settings.connect_timeout,
             open=True,
             name=name,
         )
+
+    def _check(self, connection: Connection[TupleRow]) -> None:
+        try:
+            ConnectionPool.check_connection(connection)
+        except psycopg.Error:
+            # the others went with it, as a rule; tried one by one, with longer and longer pauses between, they would
+            # outlast the patience of whoever waits
+            self._pool.drain()
+            raise
 
     @contextmanager
     def connection(self) -> Iterator[Connection[TupleRow]]:

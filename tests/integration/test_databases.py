@@ -1,6 +1,7 @@
 """The connections of a process, when a database is away."""
 
 import time
+from contextlib import ExitStack
 
 import psycopg
 import pytest
@@ -45,6 +46,26 @@ def test_a_database_that_comes_back_is_found_again(settings, databases):
 
     with databases.shard(0) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_many_connections_that_broke_at_once_are_no_error_of_the_next_request(settings):
+    many = Databases(settings.model_copy(update={"pool_size": 12}), "many")
+    try:
+        with ExitStack() as used:
+            for _ in range(12):
+                used.enter_context(many.shard(0))
+        with psycopg.connect(settings.shard_urls[0], autocommit=True) as other:
+            ended = other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE application_name = 'mailrecall-many' AND datname = current_database()"
+            )
+            assert ended.rowcount == 12
+        begun = time.perf_counter()
+        with many.shard(0) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert time.perf_counter() - begun < 3.0
+    finally:
+        many.close()
 
 
 def test_a_pool_in_use_says_nothing_of_the_server(settings):
