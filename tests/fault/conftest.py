@@ -15,7 +15,9 @@ from tests.servers import new_folder
 @pytest.fixture(scope="session")
 def scene() -> Iterator[Scene]:
     folder = DataFolder(new_folder("faults"))
-    with test_stack.started_in(folder, ["--shards=2"], {"MAILRECALL_BATCH_SIZE": "20"}) as session:
+    with test_stack.started_in(
+        folder, ["--shards=2"], {"MAILRECALL_BATCH_SIZE": "20", "MAILRECALL_STATEMENT_TIMEOUT": "15"}
+    ) as session:
         databases = Databases(session.settings, "tests")
         try:
             yield Scene(session, databases)
