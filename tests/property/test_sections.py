@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mailrecall.mime import parts, reading, sections
 from mailrecall.mime.sections import Part, Span
-from services.delivery import imap_structure
+from services.delivery.imap import structure
 
 NEWLINES = st.sampled_from([b"\r\n", b"\n"])
 TEXTS = st.lists(st.sampled_from([b"Hello", b"", b"--", b"--x", b"From me", b"\xff\x00", b"a: b"]), max_size=4)
@@ -85,9 +85,9 @@ def check_all(content: bytes) -> None:
     message = sections.parse(content)
     assert message.whole == Span(0, len(content))
     check(message, message.whole)
-    check_written(imap_structure.envelope(message.fields))
-    check_written(imap_structure.structure(content, message, extended=False))
-    check_written(imap_structure.structure(content, message, extended=True))
+    check_written(structure.envelope(message.fields))
+    check_written(structure.structure(content, message, extended=False))
+    check_written(structure.structure(content, message, extended=True))
 
 
 @given(content=st.binary(max_size=400))

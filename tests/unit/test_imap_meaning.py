@@ -6,7 +6,7 @@ from pymap.parsing.specials import FetchAttribute
 
 from mailrecall.domain.copies import Fact
 from mailrecall.mime import sections
-from services.delivery.imap_meaning import Need, meaning, span_of
+from services.delivery.imap.meaning import Need, meaning, span_of
 
 READ, TAKEN, NONE = Fact.READ, Fact.ATTACHMENT_DOWNLOADED, Fact(0)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mailrecall.mime import sections
-from services.delivery.imap_structure import Envelope, Structure, envelope, nstring, structure
+from services.delivery.imap.structure import Envelope, Structure, envelope, nstring, structure
 
 MESSAGES = Path(__file__).parents[1] / "messages"
 

@@ -7,11 +7,11 @@ import structlog
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from mailrecall.postgres.databases import Databases
-from services.delivery.intake_desk import Desk
-from services.delivery.intake_handlers import IntakeEnvelope
-from services.delivery.intake_lmtp import LmtpHandler, LmtpProtocol
-from services.delivery.intake_protocol import TEMPORARY, Connections
-from services.delivery.intake_settings import IntakeSettings
+from services.delivery.intake.desk import Desk
+from services.delivery.intake.handlers import IntakeEnvelope
+from services.delivery.intake.lmtp import LmtpHandler, LmtpProtocol
+from services.delivery.intake.protocol import TEMPORARY, Connections
+from services.delivery.intake.settings import IntakeSettings
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 SETTINGS = IntakeSettings.model_validate(

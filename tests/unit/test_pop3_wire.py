@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.delivery.pop3_wire import stuffed, top
+from services.delivery.pop3.wire import stuffed, top
 
 OCTETS = st.lists(st.sampled_from([b"\r\n", b"\n", b"\r", b".", b"..", b"a", b":", b" ", b"\x00", b"\xff"])).map(
     b"".join

@@ -15,9 +15,9 @@ from pysasl.identity import Identity as SaslIdentity
 
 from mailrecall import logs
 from mailrecall.directory.lookup import Account
-from services.delivery.imap_desk import Desk
-from services.delivery.imap_session import Session
-from services.delivery.imap_watch import Watch
+from services.delivery.imap.desk import Desk
+from services.delivery.imap.session import Session
+from services.delivery.imap.watch import Watch
 
 log = logs.get(__name__)
 

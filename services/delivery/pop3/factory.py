@@ -14,10 +14,10 @@ from zope.interface import implementer
 
 from mailrecall import logs
 from services.delivery import plain_login
-from services.delivery.pop3_connection import STOPPING, Pop3Connection
-from services.delivery.pop3_desk import Desk
-from services.delivery.pop3_protocol import Pop3Protocol
-from services.delivery.pop3_settings import Pop3Settings
+from services.delivery.pop3.connection import STOPPING, Pop3Connection
+from services.delivery.pop3.desk import Desk
+from services.delivery.pop3.protocol import Pop3Protocol
+from services.delivery.pop3.settings import Pop3Settings
 
 log = logs.get(__name__)
 

@@ -12,9 +12,9 @@ from mailrecall import logs, tls
 from mailrecall.mailstore.exclusive import MailboxLocks
 from mailrecall.settings import SettingsError
 from mailrecall.wiring import Process, bootstrap
-from services.delivery.pop3_desk import Desk
-from services.delivery.pop3_factory import Encryption, Pop3Factory
-from services.delivery.pop3_settings import Pop3Settings
+from services.delivery.pop3.desk import Desk
+from services.delivery.pop3.factory import Encryption, Pop3Factory
+from services.delivery.pop3.settings import Pop3Settings
 
 log = logs.get(__name__)
 

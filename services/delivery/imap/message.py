@@ -19,7 +19,7 @@ from mailrecall.domain.copies import Flag
 from mailrecall.mailstore.imap import Held
 from mailrecall.mime import parts, reading, sections
 from mailrecall.mime.sections import Part, Span
-from services.delivery.imap_structure import Envelope, Structure
+from services.delivery.imap.structure import Envelope, Structure
 
 FLAGS: Mapping[ImapFlag, Flag] = {
     Seen: Flag.SEEN,

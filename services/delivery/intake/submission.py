@@ -12,10 +12,10 @@ from mailrecall.directory.lookup import Account
 from mailrecall.domain.recalls import Channel
 from mailrecall.mime import trace
 from services.delivery import plain_login
-from services.delivery.intake_desk import Desk
-from services.delivery.intake_handlers import Handler, IntakeEnvelope, in_thread, unavailable
-from services.delivery.intake_protocol import Connections, IntakeProtocol
-from services.delivery.intake_settings import IntakeSettings
+from services.delivery.intake.desk import Desk
+from services.delivery.intake.handlers import Handler, IntakeEnvelope, in_thread, unavailable
+from services.delivery.intake.protocol import Connections, IntakeProtocol
+from services.delivery.intake.settings import IntakeSettings
 
 log = logs.get(__name__)
 

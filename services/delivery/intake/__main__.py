@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from mailrecall import logs
 from mailrecall.wiring import Process
-from services.delivery.intake_desk import Desk
-from services.delivery.intake_lmtp import LmtpHandler, LmtpProtocol
-from services.delivery.intake_protocol import Connections, IntakeProtocol
-from services.delivery.intake_settings import IntakeSettings
-from services.delivery.intake_submission import SubmissionHandler, SubmissionProtocol
+from services.delivery.intake.desk import Desk
+from services.delivery.intake.lmtp import LmtpHandler, LmtpProtocol
+from services.delivery.intake.protocol import Connections, IntakeProtocol
+from services.delivery.intake.settings import IntakeSettings
+from services.delivery.intake.submission import SubmissionHandler, SubmissionProtocol
 from services.delivery.serving import host_and_port, run
 
 log = logs.get(__name__)

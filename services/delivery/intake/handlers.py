@@ -12,9 +12,9 @@ from mailrecall.directory.lookup import Account
 from mailrecall.domain.recalls import Channel
 from mailrecall.messages.acceptance import EnvelopeRecipient
 from mailrecall.mime import trace
-from services.delivery.intake_desk import Arrival, Desk, RefusedError, reverse_path, storable
-from services.delivery.intake_protocol import TEMPORARY
-from services.delivery.intake_settings import IntakeSettings
+from services.delivery.intake.desk import Arrival, Desk, RefusedError, reverse_path, storable
+from services.delivery.intake.protocol import TEMPORARY
+from services.delivery.intake.settings import IntakeSettings
 
 log = logs.get(__name__)
 

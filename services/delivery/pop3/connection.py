@@ -16,11 +16,11 @@ from twisted.mail import pop3
 from twisted.python.failure import Failure
 
 from mailrecall import logs
-from services.delivery.pop3_desk import DeniedError, EndedError, Opened, RefusedError
-from services.delivery.pop3_maildrop import Maildrop, NoMessageError
+from services.delivery.pop3.desk import DeniedError, EndedError, Opened, RefusedError
+from services.delivery.pop3.maildrop import Maildrop, NoMessageError
 
 if TYPE_CHECKING:
-    from services.delivery.pop3_factory import Pop3Factory
+    from services.delivery.pop3.factory import Pop3Factory
 
 log = logs.get(__name__)
 

@@ -10,8 +10,8 @@ from pymap.selected import SelectedMailbox
 
 from mailrecall.domain.copies import Folder
 from mailrecall.mailstore.imap import Held, View
-from services.delivery.imap_desk import Desk, MailboxDesk
-from services.delivery.imap_message import FLAGS, ImapMessage
+from services.delivery.imap.desk import Desk, MailboxDesk
+from services.delivery.imap.message import FLAGS, ImapMessage
 
 
 class Shown:

@@ -28,12 +28,12 @@ from pymap.selected import SelectedMailbox
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.copies import Flag, Folder
 from mailrecall.mailstore.imap import Held, Placed, View
-from services.delivery import imap_folders
-from services.delivery.imap_desk import Desk, UnavailableError
-from services.delivery.imap_loading import Loader, needed_for
-from services.delivery.imap_meaning import Meaning, meaning
-from services.delivery.imap_message import FLAGS, ImapMessage, LoadedMessage, to_flags
-from services.delivery.imap_view import Shown
+from services.delivery.imap import folders
+from services.delivery.imap.desk import Desk, UnavailableError
+from services.delivery.imap.loading import Loader, needed_for
+from services.delivery.imap.meaning import Meaning, meaning
+from services.delivery.imap.message import FLAGS, ImapMessage, LoadedMessage, to_flags
+from services.delivery.imap.view import Shown
 
 _ALL_FLAGS = Flag(sum(FLAGS.values()))
 _SEARCHED_AT_ONCE = 50
@@ -75,7 +75,7 @@ class Session(SessionInterface):
         selected: SelectedMailbox | None = None,
     ) -> tuple[Iterable[tuple[str, str | None, Sequence[bytes]]], SelectedMailbox | None]:
         """List the folders with their special uses (RFC 6154); every one is subscribed."""
-        return imap_folders.matching(ref_name, filter_), await self._shown.tell(selected)
+        return folders.matching(ref_name, filter_), await self._shown.tell(selected)
 
     async def get_mailbox(
         self, name: str, selected: SelectedMailbox | None = None
@@ -87,17 +87,17 @@ class Session(SessionInterface):
 
     async def create_mailbox(self, name: str, selected: SelectedMailbox | None = None) -> Any:  # noqa: ARG002
         """Refuse: there are no other folders."""
-        if imap_folders.find(name) is not None:
+        if folders.find(name) is not None:
             raise MailboxConflict(name)
         raise NotAllowedError(_NO_OTHER_FOLDERS)
 
     async def delete_mailbox(self, name: str, selected: SelectedMailbox | None = None) -> Any:  # noqa: ARG002
         """Refuse: the folders stay."""
-        raise NotAllowedError(_NO_OTHER_FOLDERS) if imap_folders.find(name) else MailboxNotFound(name)
+        raise NotAllowedError(_NO_OTHER_FOLDERS) if folders.find(name) else MailboxNotFound(name)
 
     async def rename_mailbox(self, before_name: str, after_name: str, selected: SelectedMailbox | None = None) -> Any:  # noqa: ARG002
         """Refuse: the folders keep their names."""
-        raise NotAllowedError(_NO_OTHER_FOLDERS) if imap_folders.find(before_name) else MailboxNotFound(before_name)
+        raise NotAllowedError(_NO_OTHER_FOLDERS) if folders.find(before_name) else MailboxNotFound(before_name)
 
     async def subscribe(self, name: str, selected: SelectedMailbox | None = None) -> SelectedMailbox | None:
         """Every folder is subscribed already."""
@@ -119,7 +119,7 @@ class Session(SessionInterface):
     async def select_mailbox(self, name: str, readonly: bool = False) -> tuple[MailboxSnapshot, SelectedMailbox]:
         """Open a folder."""
         folder = _folder(name)
-        selected = self._shown.open(imap_folders.object_id(self._account.id, folder), folder, readonly=readonly)
+        selected = self._shown.open(folders.object_id(self._account.id, folder), folder, readonly=readonly)
         view = await self._shown.look(selected)
         return self._snapshot(folder, view, readonly=readonly), selected
 
@@ -254,7 +254,7 @@ class Session(SessionInterface):
     def _snapshot(self, folder: Folder, view: View, *, readonly: bool) -> MailboxSnapshot:
         unseen = [number for number, held in enumerate(view.messages, 1) if Flag.SEEN not in held.flags]
         return MailboxSnapshot(
-            imap_folders.object_id(self._account.id, folder),
+            folders.object_id(self._account.id, folder),
             readonly,
             view.uid_validity,
             FLAGS,
@@ -268,7 +268,7 @@ class Session(SessionInterface):
 
 
 def _folder(name: str, *, try_create: bool = False) -> Folder:
-    folder = imap_folders.find(name)
+    folder = folders.find(name)
     if folder is None:
         raise MailboxNotFound(name, try_create=try_create)
     return folder

@@ -25,8 +25,8 @@ from mailrecall.messages import ids
 from mailrecall.mime import sections
 from mailrecall.mime.summary import summarise
 from mailrecall.postgres.databases import Databases
-from services.delivery.imap_meaning import Meaning, Need
-from services.delivery.imap_message import to_flags
+from services.delivery.imap.meaning import Meaning, Need
+from services.delivery.imap.message import to_flags
 
 log = logs.get(__name__)
 

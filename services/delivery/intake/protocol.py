@@ -13,7 +13,7 @@ from typing import Any
 from aiosmtpd.smtp import SMTP, syntax
 
 from mailrecall import logs
-from services.delivery.intake_settings import IntakeSettings
+from services.delivery.intake.settings import IntakeSettings
 
 log = logs.get(__name__)
 

@@ -6,9 +6,9 @@ from pymap.parsing.specials import FetchRequirement, SearchKey
 
 from mailrecall.domain.copies import Folder
 from mailrecall.mailstore.imap import Held
-from services.delivery.imap_desk import Desk, MailboxDesk
-from services.delivery.imap_meaning import Meaning, Need
-from services.delivery.imap_message import LoadedMessage
+from services.delivery.imap.desk import Desk, MailboxDesk
+from services.delivery.imap.meaning import Meaning, Need
+from services.delivery.imap.message import LoadedMessage
 
 _HEADERS_AT_ONCE = 100
 

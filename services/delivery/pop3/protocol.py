@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 
 from mailrecall import clock, logs
 from mailrecall.mailstore.pop3 import Listed
-from services.delivery.pop3_connection import Pop3Connection
-from services.delivery.pop3_desk import Opened
-from services.delivery.pop3_maildrop import Maildrop, number_of
+from services.delivery.pop3.connection import Pop3Connection
+from services.delivery.pop3.desk import Opened
+from services.delivery.pop3.maildrop import Maildrop, number_of
 
 log = logs.get(__name__)
 

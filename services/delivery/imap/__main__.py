@@ -8,11 +8,11 @@ import sys
 
 from mailrecall import logs
 from mailrecall.wiring import Process
-from services.delivery.imap_connection import LONGEST_LINE, Server
-from services.delivery.imap_desk import Desk
-from services.delivery.imap_login import Login
-from services.delivery.imap_settings import ImapSettings
-from services.delivery.imap_watch import Watch
+from services.delivery.imap.connection import LONGEST_LINE, Server
+from services.delivery.imap.desk import Desk
+from services.delivery.imap.login import Login
+from services.delivery.imap.settings import ImapSettings
+from services.delivery.imap.watch import Watch
 from services.delivery.serving import host_and_port, run
 
 log = logs.get(__name__)

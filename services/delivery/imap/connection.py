@@ -26,8 +26,8 @@ from pysasl import SASLAuth
 
 from mailrecall import logs
 from services.delivery import plain_login
-from services.delivery.imap_desk import UnavailableError
-from services.delivery.imap_settings import ImapSettings
+from services.delivery.imap.desk import UnavailableError
+from services.delivery.imap.settings import ImapSettings
 
 log = logs.get(__name__)
 

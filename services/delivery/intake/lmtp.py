@@ -4,8 +4,8 @@ from aiosmtpd.lmtp import LMTP
 
 from mailrecall.domain.recalls import Channel
 from mailrecall.mime import trace
-from services.delivery.intake_handlers import Handler, IntakeEnvelope
-from services.delivery.intake_protocol import IntakeProtocol
+from services.delivery.intake.handlers import Handler, IntakeEnvelope
+from services.delivery.intake.protocol import IntakeProtocol
 
 
 class LmtpHandler(Handler):

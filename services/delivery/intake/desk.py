@@ -18,7 +18,7 @@ from mailrecall.messages.acceptance import Author, EnvelopeRecipient, Incoming, 
 from mailrecall.mime import trace
 from mailrecall.mime.summary import summarise
 from mailrecall.postgres.databases import Databases
-from services.delivery.intake_settings import IntakeSettings
+from services.delivery.intake.settings import IntakeSettings
 
 _POSTMASTER = "postmaster"
 # What may stand in a reverse-path of another host, quoted local parts included; nothing that could end a header line.

@@ -15,7 +15,7 @@ from mailrecall.mailstore import pop3, reading
 from mailrecall.mailstore.exclusive import Hold, MailboxLocks
 from mailrecall.mailstore.pop3 import Listed
 from mailrecall.postgres.databases import Databases
-from services.delivery import pop3_wire
+from services.delivery.pop3 import wire
 
 _IN_MEMORY = 256 * 1024
 """Octets of a message on its way to a client that are kept in memory; the rest of a larger one waits in a file."""
@@ -114,7 +114,7 @@ class Desk:
                 content = pop3.fetch(connection, account.id, copy_id, now=now)
         if content is None:
             return None
-        return _spooled(pop3_wire.stuffed(content if lines is None else pop3_wire.top(content, lines)))
+        return _spooled(wire.stuffed(content if lines is None else wire.top(content, lines)))
 
     def delete(self, opened: Opened, copy_ids: Sequence[int], *, now: datetime) -> int:
         """Delete copies for good, all or none; return how many of them were still there.

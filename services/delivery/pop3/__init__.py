@@ -1,0 +1,1 @@
+"""Inboxes over POP3, on Twisted (`python -m services.delivery.pop3`)."""
