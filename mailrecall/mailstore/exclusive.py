@@ -12,6 +12,7 @@ import psycopg
 from psycopg import Connection
 
 from mailrecall.postgres import queries
+from mailrecall.postgres.breaker import Breaker
 from mailrecall.postgres.databases import connection_options
 from mailrecall.settings import Settings
 
@@ -47,7 +48,7 @@ class MailboxLocks:
             application: shows in `pg_stat_activity`.
         """
         options = connection_options(settings, application)
-        self._keepers = [_Keeper(url, options) for url in settings.shard_urls]
+        self._keepers = [_Keeper(url, options, settings.connect_timeout) for url in settings.shard_urls]
 
     def take(self, shard: int, mailbox_id: int) -> Hold | None:
         """Take a mailbox; None when another session has it, here or in another process.
@@ -66,9 +67,11 @@ class MailboxLocks:
 class _Keeper:
     """One shard's holds and the connection that keeps them; its methods wait for the shard and for each other."""
 
-    def __init__(self, url: str, options: dict[str, Any]) -> None:
+    def __init__(self, url: str, options: dict[str, Any], timeout: float) -> None:
         self._url = url
         self._options = options
+        self._timeout = timeout
+        self._breaker = Breaker()
         self._guard = threading.Lock()
         self._connection: Connection[Any] | None = None
         self._holds: dict[int, Hold] = {}
@@ -77,7 +80,7 @@ class _Keeper:
         with self._guard:
             if not self._answers():
                 self._lose()
-                self._connection = psycopg.connect(self._url, autocommit=True, **self._options)
+                self._connection = self._connect()
             try:
                 # PostgreSQL would give the same lock to the same connection twice
                 if mailbox_id in self._holds or not self._ask("take", mailbox_id):
@@ -113,6 +116,19 @@ class _Keeper:
             raise psycopg.OperationalError("the connection that keeps the mailboxes is closed")
         row = self._connection.execute(_SQL[statement], {"mailbox_id": mailbox_id}).fetchone()
         return bool(row and row[0])
+
+    def _connect(self) -> Connection[Any]:
+        # whoever waits meanwhile is told at once that the shard is away: one after the other they would wait for hours,
+        # and for as long take the threads that serve the other shards
+        timeout = self._breaker.admit(self._timeout)
+        try:
+            options = {**self._options, "connect_timeout": max(1, round(timeout))}
+            connection = psycopg.connect(self._url, autocommit=True, **options)
+        except psycopg.OperationalError:
+            self._breaker.failed()
+            raise
+        self._breaker.answered()
+        return connection
 
     def _answers(self) -> bool:
         if self._connection is None:
