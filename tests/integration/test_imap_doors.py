@@ -156,6 +156,16 @@ def test_a_silent_client_is_dismissed(settings: Settings, tmp_path: Path):
         assert client.readline() == b"* BYE Silent for too long.\r\n"
 
 
+def test_a_stranger_has_less_time_than_who_signed_in(settings: Settings, tmp_path: Path, reader: Account):
+    with (
+        imap.running(settings, tmp_path, imap_login_timeout=1) as server,
+        Client(server.address, reader) as client,
+        Client(server.address) as stranger,
+    ):
+        assert stranger.readline() == b"* BYE Silent for too long.\r\n"
+        assert client.noop()[0] == "OK"
+
+
 def test_clients_beyond_the_limit_are_turned_away(settings: Settings, tmp_path: Path, reader: Account):
     def signed_in() -> Client | None:
         try:

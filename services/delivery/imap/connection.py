@@ -95,11 +95,12 @@ class Connection(IMAPConnection):
     """One client's connection."""
 
     def __init__(
-        self, config: Config, state: State, reader: StreamReader, writer: StreamWriter, timeout: float
+        self, config: Config, state: State, reader: StreamReader, writer: StreamWriter, settings: ImapSettings
     ) -> None:
         super().__init__(config.commands, config, reader, writer, SocketInfoLocal(writer))
         self._state = state
-        self._timeout = timeout
+        self._timeout = settings.imap_timeout
+        self._timeout_before_login = min(settings.imap_login_timeout, settings.imap_timeout)
 
     async def readline(self) -> memoryview:
         """Read a command up to where it waits for a literal, or to its end."""
@@ -171,7 +172,7 @@ class Connection(IMAPConnection):
     async def _patiently(self, step: Awaitable[T]) -> T:
         """Wait for the client, but not for ever."""
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout if self._state.signed_in else self._timeout_before_login):
                 return await step
         except TimeoutError:
             raise DismissedError("Silent for too long.") from None
@@ -204,7 +205,7 @@ class Server:
     async def __call__(self, reader: StreamReader, writer: StreamWriter) -> None:
         """Serve one client until it leaves."""
         state = State(self._login, self._config, may_sign_in=self._may_sign_in(writer))
-        connection = Connection(self._config, state, reader, writer, self._settings.imap_timeout)
+        connection = Connection(self._config, state, reader, writer, self._settings)
         if len(self._clients) >= self._settings.imap_connections:
             log.warning("imap.too_many_connections", most=self._settings.imap_connections)
             await connection.turn_away()

@@ -1,5 +1,6 @@
 """Signing in over IMAP: pymap's questions about identities, answered from the directory."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
@@ -22,6 +23,7 @@ from services.delivery.imap.watch import Watch
 log = logs.get(__name__)
 
 _ELSEWHERE = "Accounts are managed elsewhere."
+_LOGINS_AT_ONCE = 2
 
 
 class Login(LoginInterface):
@@ -30,6 +32,8 @@ class Login(LoginInterface):
     def __init__(self, desk: Desk, watch: Watch) -> None:
         self._desk = desk
         self._watch = watch
+        # a password check costs a core and much memory on purpose; guessing must not leave none for the mail
+        self._signing_in = asyncio.Semaphore(_LOGINS_AT_ONCE)
 
     @property
     def tokens(self) -> TokensInterface:
@@ -46,7 +50,8 @@ class Login(LoginInterface):
             raise InvalidAuth
         password = _Password()
         credentials.verify(password)
-        account = await self._desk.run(self._desk.sign_in, credentials.authcid, password.given)
+        async with self._signing_in:
+            account = await self._desk.run(self._desk.sign_in, credentials.authcid, password.given)
         if account is None:
             log.info("imap.login_refused")
             raise InvalidAuth

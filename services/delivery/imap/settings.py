@@ -20,6 +20,9 @@ class ImapSettings(Settings):
         gt=0,
         description="Seconds after which a silent IMAP client is disconnected; 1800 at least by RFC 3501 section 5.4.",
     )
+    imap_login_timeout: float = Field(
+        60.0, gt=0, description="Seconds after which a silent IMAP client that has not signed in is disconnected."
+    )
     # as many as there are threads, so that no client waits for a connection that another one holds
     pool_size: int = Field(8, ge=1, le=200, description="Connections that one process keeps to one database at most.")
 
