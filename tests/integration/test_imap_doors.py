@@ -151,6 +151,37 @@ def test_a_message_that_is_too_large_is_refused(settings: Settings, tmp_path: Pa
         assert client.open_folder("INBOX") == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "large"),
+    [
+        (["SEARCH", "TEXT", "nowhere"], b"Subject: much\r\n\r\n" + b"x" * 8_000_000),
+        (["FETCH", "1:*", "(ENVELOPE)"], b"Subject: much\r\nX-Long: " + b"y" * 20_000 + b"\r\n\r\n" + b"x" * 8_000_000),
+        (["SEARCH", "SUBJECT", "nowhere"], b"Subject: m\r\nX-Long: " + b"y" * 20_000 + b"\r\n\r\n" + b"x" * 8_000_000),
+    ],
+    ids=["search text", "envelopes behind long headers", "search headers"],
+)
+def test_the_server_holds_one_large_message_at_a_time(
+    settings: Settings, databases: Databases, tmp_path: Path, command: list[str], large: bytes
+):
+    (owner,) = company.found(databases, people=1).people
+    with imap.running(settings, tmp_path) as server, Client(server.address, owner) as client:
+        client.append("INBOX", "", "", large)
+        client.noop()
+        for _ in range(6):
+            client.ok("COPY", "1:*", "INBOX")
+        client.noop()
+        assert len(client.uids()) == 64
+        before = _most_memory(server)
+        client.ok(*command)
+        # what takes it apart needs a few times its length
+        assert _most_memory(server) - before < 16 * len(large)
+
+
+def _most_memory(server: Imap) -> int:
+    status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
 def test_a_silent_client_is_dismissed(settings: Settings, tmp_path: Path):
     with imap.running(settings, tmp_path, imap_timeout=0.5) as server, Client(server.address) as client:
         assert client.readline() == b"* BYE Silent for too long.\r\n"

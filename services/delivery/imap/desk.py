@@ -25,7 +25,7 @@ from mailrecall.messages import ids
 from mailrecall.mime import sections
 from mailrecall.mime.summary import summarise
 from mailrecall.postgres.databases import Databases
-from services.delivery.imap.meaning import Meaning, Need
+from services.delivery.imap.meaning import Meaning
 from services.delivery.imap.message import to_flags
 
 log = logs.get(__name__)
@@ -122,22 +122,12 @@ class MailboxDesk:
         with self._shard() as shard:
             return imap.content(shard, self._place(folder), uid)
 
-    def contents(self, folder: Folder, uids: Sequence[int], need: Need) -> dict[int, bytes]:
-        """Return as much of messages as is needed; those that are gone are left out."""
-        if need is Need.NOTHING:
-            return {}
-        found: dict[int, bytes] = {}
-        missing = list(uids)
-        if need is Need.HEADER:
-            with self._shard() as shard:
-                heads = imap.heads(shard, self._place(folder), uids, HEAD)
-            headers = {uid: sections.header_of(head, complete=len(head) < HEAD) for uid, head in heads.items()}
-            found = {uid: header for uid, header in headers.items() if header is not None}
-            missing = [uid for uid, header in headers.items() if header is None]
-        for uid in missing:
-            if (content := self.content(folder, uid)) is not None:
-                found[uid] = content
-        return found
+    def headers(self, folder: Folder, uids: Sequence[int]) -> dict[int, bytes]:
+        """Return messages' headers, but for those that are gone or longer than `HEAD`: these come with the content."""
+        with self._shard() as shard:
+            heads = imap.heads(shard, self._place(folder), uids, HEAD)
+        headers = {uid: sections.header_of(head, complete=len(head) < HEAD) for uid, head in heads.items()}
+        return {uid: header for uid, header in headers.items() if header is not None}
 
     def set_flags(self, folder: Folder, uids: Collection[int], *, cleared: Flag, added: Flag) -> None:
         r"""Clear flags, then set flags; setting `\Seen` is a read (R2)."""

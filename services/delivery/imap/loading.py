@@ -30,25 +30,32 @@ class Loader:
 
     async def begin(self) -> None:
         """Load the first, so that a store which does not answer is found out before the answer has begun."""
-        if self._need is not Need.NOTHING and self._left:
-            await self._load_from(self._left[0])
+        if not self._left:
+            return
+        first = self._left[0]
+        if (content := await self._content(first)) is not None:
+            self._loaded[first] = content
 
     async def load(self, uid: int) -> LoadedMessage:
         """Return a message with as much of its content as the FETCH needs."""
-        if self._need is not Need.NOTHING and uid not in self._loaded and uid in self._left:
-            await self._load_from(uid)
-        content = self._loaded.pop(uid, None)
+        content = await self._content(uid)
         loaded = LoadedMessage(self._held[uid], content, FetchRequirement.CONTENT)
         if self._takes_apart and content is not None:
             # taken apart in a thread too: a large message takes its time
             await self._desk.run(loaded.prepare)
         return loaded
 
-    async def _load_from(self, uid: int) -> None:
-        start = self._left.index(uid)
-        count = _HEADERS_AT_ONCE if self._need is Need.HEADER else 1
-        some, self._left = self._left[start : start + count], self._left[start + count :]
-        self._loaded = await self._desk.run(self._mailbox.contents, self._folder, some, self._need)
+    async def _content(self, uid: int) -> bytes | None:
+        if self._need is Need.NOTHING:
+            return None
+        if self._need is Need.HEADER and uid not in self._loaded and uid in self._left:
+            start = self._left.index(uid)
+            some, self._left = self._left[start : start + _HEADERS_AT_ONCE], self._left[start + _HEADERS_AT_ONCE :]
+            self._loaded = await self._desk.run(self._mailbox.headers, self._folder, some)
+        if (loaded := self._loaded.pop(uid, None)) is not None:
+            return loaded
+        # one message at a time: a hundred with endless headers must not be held together
+        return await self._desk.run(self._mailbox.content, self._folder, uid)
 
 
 def needed_for(keys: Iterable[SearchKey]) -> tuple[FetchRequirement, Need]:

@@ -31,7 +31,7 @@ from mailrecall.mailstore.imap import Held, Placed, View
 from services.delivery.imap import folders
 from services.delivery.imap.desk import Desk, UnavailableError
 from services.delivery.imap.loading import Loader, needed_for
-from services.delivery.imap.meaning import Meaning, meaning
+from services.delivery.imap.meaning import Meaning, Need, meaning
 from services.delivery.imap.message import FLAGS, ImapMessage, LoadedMessage, to_flags
 from services.delivery.imap.view import Shown
 
@@ -236,12 +236,18 @@ class Session(SessionInterface):
         keys: frozenset[SearchKey],
     ) -> list[tuple[int, MessageInterface]]:
         requirement, need = needed_for(keys)
-        contents = self._mailbox.contents(folder, [message.uid for _, message in candidates], need)
-        return [
-            (seq, message)
-            for seq, message in candidates
-            if criteria.matches(seq, message, LoadedMessage(message.held, contents.get(message.uid), requirement))
-        ]
+        headers: dict[int, bytes] = {}
+        if need is Need.HEADER:
+            headers = self._mailbox.headers(folder, [message.uid for _, message in candidates])
+        found: list[tuple[int, MessageInterface]] = []
+        for seq, message in candidates:
+            content = headers.get(message.uid)
+            if content is None and need is not Need.NOTHING:
+                # one message at a time, however many are looked through
+                content = self._mailbox.content(folder, message.uid)
+            if criteria.matches(seq, message, LoadedMessage(message.held, content, requirement)):
+                found.append((seq, message))
+        return found
 
     async def _put(
         self, selected: SelectedMailbox, how: Any, sequence_set: SequenceSet
