@@ -1,3 +1,7 @@
+-- name: wait_briefly
+-- R11: the answer comes at once. A deposit that hangs with its shard holds the row for longer than anybody should wait.
+SET LOCAL lock_timeout = '5s'
+
 -- name: lock_subject
 -- The row lock orders two requests for one message, a request with the message's expansion, and a request with deposits under
 -- way, which hold the row FOR KEY SHARE until their shard has committed (R16). A statement of its own: what waited for the lock

@@ -58,9 +58,11 @@ def request(
 
     Raises:
         ReasonError: the reason is missing or too long.
+        psycopg.errors.LockNotAvailable: a deposit of the message hangs with its shard; asking again later may succeed.
     """
     reason = clean_reason(reason)
     message_id = message_of(copy_id)
+    connection.execute(_SQL["wait_briefly"])
     connection.execute(_SQL["lock_subject"], {"message_id": message_id})
     row = connection.execute(
         _SQL["subject"], {"message_id": message_id, "in_scope": list(range(policy.furthest_in_scope + 1))}

@@ -168,3 +168,18 @@ def test_r16_what_a_shard_that_is_down_had_not_got_yet_counts_as_recalled_and_ne
     assert confirmed.tally == settled.tally
     counts = correspondence.ledger(databases, asked.recall.id).counts
     assert counts == {Outcome.RECALLED: 4, Outcome.EXTERNAL: 1}
+
+
+@pytest.mark.rule(11)
+def test_r11_a_request_does_not_wait_for_ever_for_a_deposit_that_hangs(process, databases):
+    firm = company.found(databases, people=2)
+    sender, recipient = firm.people
+    message_id = correspondence.send(databases, sender, recipient)
+    dispatch.run(process, Task.EXPAND)
+    with databases.control() as connection:
+        delivery.lock_batch_to_deposit(connection, message_id, 1)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            correspondence.ask(databases, sender, message_id)
+
+    assert isinstance(correspondence.ask(databases, sender, message_id), Requested)
+    dispatch.run(process)
