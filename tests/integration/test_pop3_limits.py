@@ -148,6 +148,17 @@ def test_a_silent_client_is_disconnected_and_nothing_deleted(settings, databases
             assert client.ask("UIDL 1") == f"+OK 1 {message_id}"
 
 
+def test_a_stranger_has_less_time_than_who_signed_in(settings, owner, tmp_path):
+    with (
+        running(settings, tmp_path, pop3_login_timeout=1) as server,
+        Client(server.address) as client,
+        Client(server.address) as stranger,
+    ):
+        client.sign_in(owner)
+        assert stranger.reply() == ""
+        assert client.ask("NOOP").startswith("+OK")
+
+
 @pytest.mark.parametrize("command", ["RETR 1", "NOOP", "STLS, RETR 1", "STLS, NOOP"])
 def test_a_client_that_takes_nothing_is_disconnected(command, settings, owner, delivered, tmp_path):
     delivered(MESSAGE + b"x" * 900 + b"\r\n" * 2_000_000)

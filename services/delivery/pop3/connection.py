@@ -77,8 +77,9 @@ class Pop3Connection(pop3.POP3):
 
     def __init__(self, factory: "Pop3Factory") -> None:
         self.factory = factory
+        settings = factory.settings
         # Twisted forgets its own number whenever it is told to wait without end
-        self.timeOut = self._patience = factory.settings.pop3_timeout
+        self.timeOut = self._patience = min(settings.pop3_login_timeout, settings.pop3_timeout)
         self.encrypted = False
         self.ended: Deferred[None] = Deferred()
         """Fires when the connection is gone and its mailbox let go of."""

@@ -120,6 +120,7 @@ class Pop3Protocol(Pop3Connection):
             self._in_turn(self._close).addErrback(self._note)
             return
         self.mbox = Maildrop(opened.messages)
+        self._patience = self.factory.settings.pop3_timeout
         count, octets = self.mbox.totals()
         log.info("pop3.signed_in", account_id=opened.account.id, messages=count)
         self.confirm(f"Your mailbox has {count} messages ({octets} octets)")

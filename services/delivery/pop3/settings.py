@@ -17,6 +17,9 @@ class Pop3Settings(Settings):
         ge=1,
         description="Seconds after which a silent POP3 client is disconnected; ten minutes at least by RFC 1939.",
     )
+    pop3_login_timeout: int = Field(
+        60, ge=1, description="Seconds after which a silent POP3 client that has not signed in is disconnected."
+    )
     stop_timeout: float = Field(
         10.0, gt=0, description="Seconds that messages on their way out have to arrive when the process is to stop."
     )
