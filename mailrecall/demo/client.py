@@ -2,13 +2,13 @@
 
 import base64
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, Self, TypeVar
 
 import httpx
 
 from mailrecall.demo.errors import DemoError
+from mailrecall.embedded.deadlines import poll
 
 T = TypeVar("T")
 
@@ -131,11 +131,13 @@ def wait_for(what: str, look: Callable[[], T | None], *, seconds: float = 60.0) 
     Raises:
         DemoError: there was nothing in time.
     """
-    deadline = time.monotonic() + seconds
-    pause = 0.02
-    while (seen := look()) is None:
-        if time.monotonic() > deadline:
-            raise DemoError(f"{what} did not happen within {seconds:.0f} seconds.")
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.5)
-    return seen
+    seen: list[T] = []
+
+    def sees() -> bool:
+        if (found := look()) is not None:
+            seen.append(found)
+        return bool(seen)
+
+    if not poll(sees, timeout=seconds):
+        raise DemoError(f"{what} did not happen within {seconds:.0f} seconds.")
+    return seen[0]

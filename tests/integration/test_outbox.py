@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from datetime import timedelta
 
 import psycopg
@@ -15,6 +14,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from mailrecall import clock
 from mailrecall.broker import celery_app
+from mailrecall.embedded.deadlines import poll
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
 from mailrecall.outbox.relay import publish_due
@@ -159,11 +159,8 @@ def relay(settings):
         assert process.wait(10) == 0
 
 
-def wait_for(condition, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
+def wait_for(condition) -> None:
+    assert poll(condition, timeout=60, pause=0.02), "it did not happen in time"
 
 
 def test_the_relay_wakes_up_and_outlives_a_lost_connection(settings, control, broker, relay):

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -17,6 +16,7 @@ from psycopg import Connection
 
 from mailrecall import clock
 from mailrecall.broker import celery_app
+from mailrecall.embedded.deadlines import poll
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox.relay import publish_due
 from mailrecall.outbox.work import Task
@@ -189,10 +189,7 @@ def reports_worker(settings: Settings) -> Iterator[subprocess.Popen[bytes]]:
 
 def await_condition(holds: Callable[[], bool]) -> None:
     """Wait until something is so."""
-    end = time.monotonic() + DEADLINE
-    while not holds():
-        assert time.monotonic() < end, "it did not come true in time"
-        time.sleep(0.05)
+    assert poll(holds, timeout=DEADLINE), "it did not come true in time"
 
 
 def await_waiters(settings: Settings, count: int) -> list[int]:
