@@ -14,6 +14,24 @@ from mailrecall.postgres.breaker import Breaker
 from mailrecall.settings import Settings
 
 
+class HouseConnection(Connection[TupleRow]):
+    """A connection that knows the databases it is one of: what a shard cannot tell alone, the control database can."""
+
+    databases: "Databases | None" = None
+
+
+def databases_of(connection: Connection[Any]) -> "Databases":
+    """Return the databases that a connection belongs to.
+
+    Raises:
+        LookupError: it was not opened by `Databases`.
+    """
+    databases = connection.databases if isinstance(connection, HouseConnection) else None
+    if databases is None:
+        raise LookupError("This connection stands alone: it was not opened by Databases.")
+    return databases
+
+
 class Databases:
     """Pools that are opened on first use, so that a forked worker opens its own.
 
@@ -33,9 +51,14 @@ class Databases:
         self._lock = threading.Lock()
 
     @property
-    def shards(self) -> range:
+    def settings(self) -> Settings:
+        """Where the databases are, and the limits of their use."""
+        return self._settings
+
+    @property
+    def shards(self) -> tuple[int, ...]:
         """The numbers of the shards."""
-        return range(len(self._settings.shard_urls))
+        return self._settings.shard_numbers
 
     @contextmanager
     def control(self) -> Iterator[Connection[TupleRow]]:
@@ -61,7 +84,7 @@ class Databases:
             if (database := self._databases.get(shard)) is None:
                 url = self._settings.control_url if shard is None else self._settings.shard_urls[shard]
                 name = f"{self._application}-{'control' if shard is None else f'shard{shard}'}"
-                database = self._databases[shard] = _Database(self._settings, url, self._application, name)
+                database = self._databases[shard] = _Database(self, url, self._application, name)
             return database
 
     def forget(self) -> None:
@@ -80,11 +103,15 @@ class Databases:
 class _Database:
     """One database's pool, and what is known of its reachability."""
 
-    def __init__(self, settings: Settings, url: str, application: str, name: str) -> None:
+    def __init__(self, databases: Databases, url: str, application: str, name: str) -> None:
+        settings = databases.settings
+        self._databases = databases
         self._timeout = settings.connect_timeout
         self._breaker = Breaker()
-        self._pool: ConnectionPool[Connection[TupleRow]] = ConnectionPool(
+        self._pool: ConnectionPool[HouseConnection] = ConnectionPool(
             url,
+            connection_class=HouseConnection,
+            configure=self._introduce,
             kwargs=connection_options(settings, application),
             min_size=0,
             max_size=settings.pool_size,
@@ -95,6 +122,9 @@ class _Database:
             open=True,
             name=name,
         )
+
+    def _introduce(self, connection: HouseConnection) -> None:
+        connection.databases = self._databases
 
     def _check(self, connection: Connection[TupleRow]) -> None:
         try:

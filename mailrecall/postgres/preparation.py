@@ -4,13 +4,13 @@ import psycopg
 
 from mailrecall.postgres import queries
 from mailrecall.postgres.databases import connection_options
-from mailrecall.postgres.migrations import migrate
+from mailrecall.postgres.migrations import Phase, migrate
 from mailrecall.settings import Settings
 
 _SQL = queries.load(__package__, "preparation.sql")
 
 
-def prepare(settings: Settings) -> int:
+def prepare(settings: Settings, phase: Phase = Phase.ALL) -> int:
     """Migrate the control database and every shard, and make the shards known; safe to repeat and to run twice at once.
 
     Returns:
@@ -19,8 +19,8 @@ def prepare(settings: Settings) -> int:
     Raises:
         psycopg.OperationalError: a database cannot be reached.
     """
-    applied = migrate(settings.control_url, "control")
-    applied += sum(migrate(url, "shard") for url in settings.shard_urls)
+    applied = migrate(settings.control_url, "control", phase)
+    applied += sum(migrate(settings.shard_urls[number], "shard", phase) for number in settings.shard_numbers)
     with psycopg.connect(settings.control_url, **connection_options(settings, "migrate")) as connection:
-        connection.execute(_SQL["make_shards_known"], {"shards": len(settings.shard_urls)})
+        connection.execute(_SQL["make_shards_known"], {"numbers": list(settings.shard_numbers)})
     return applied

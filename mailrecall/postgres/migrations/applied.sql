@@ -1,0 +1,3 @@
+-- name: applied
+-- yoyo's own table, which the first migration makes.
+SELECT migration_id FROM _yoyo_migration
