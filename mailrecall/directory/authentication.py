@@ -37,24 +37,25 @@ def authenticate(connection: Connection[Any], address_text: str, password: str) 
 
 
 def issue_token(connection: Connection[Any], account_id: int, *, lifetime: timedelta, now: datetime) -> str:
-    """Return a new token for an account; only its digest is stored. The account's expired ones go on this occasion."""
+    """Return a new token that does all its account may; only its digest is stored. Expired ones go now."""
     token = TOKEN_PREFIX + secrets.token_urlsafe(32)
     connection.execute(_SQL["forget_expired"], {"account_id": account_id, "now": now})
     connection.execute(
-        _SQL["insert_token"], {"digest": _digest(token), "account_id": account_id, "expires_at": now + lifetime}
+        _SQL["insert_token"],
+        {"digest": digest(token), "account_id": account_id, "now": now, "expires_at": now + lifetime},
     )
     return token
 
 
 def account_of_token(connection: Connection[Any], token: str, *, now: datetime) -> Account | None:
-    """Return the open account that an unexpired token was issued to."""
-    row = connection.execute(lookup.SQL["account_by_token"], {"digest": _digest(token), "now": now}).fetchone()
+    """Return the open account that somebody signed in to with an unexpired token; personal tokens are no sign-ins."""
+    row = connection.execute(lookup.SQL["account_by_token"], {"digest": digest(token), "now": now}).fetchone()
     return Account(*row) if row else None
 
 
 def revoke_token(connection: Connection[Any], token: str) -> bool:
     """End a token; tell whether there was one."""
-    return connection.execute(_SQL["revoke_token"], {"digest": _digest(token)}).rowcount > 0
+    return connection.execute(_SQL["revoke_token"], {"digest": digest(token)}).rowcount > 0
 
 
 def revoke_all_tokens(connection: Connection[Any], account_id: int) -> int:
@@ -62,6 +63,7 @@ def revoke_all_tokens(connection: Connection[Any], account_id: int) -> int:
     return connection.execute(_SQL["revoke_all"], {"account_id": account_id}).rowcount
 
 
-def _digest(token: str) -> bytes:
+def digest(token: str) -> bytes:
+    """Return what is stored of a token."""
     # 256 random bits need no slow hash: there is nothing to guess
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -1,5 +1,6 @@
 -- name: insert_token
-INSERT INTO token (digest, account_id, expires_at) VALUES (%(digest)s, %(account_id)s, %(expires_at)s)
+INSERT INTO token (digest, account_id, created_at, expires_at)
+VALUES (%(digest)s, %(account_id)s, %(now)s, %(expires_at)s)
 
 -- name: forget_expired
 DELETE FROM token WHERE account_id = %(account_id)s AND expires_at <= %(now)s

@@ -57,8 +57,8 @@ def test_an_argon2_hash_made_elsewhere_is_taken_as_it_is(kind):
         # two gigabytes, or a thousand passes, for every sign-in would be somebody's joke
         "$argon2id$v=19$m=2097152,t=3,p=4$c2FsdHNhbHRzYWx0$" + "A" * 43,
         "$argon2id$v=19$m=65536,t=1000,p=4$c2FsdHNhbHRzYWx0$" + "A" * 43,
-        company.password_hash() + "\x00",
-        company.password_hash() + "\n",
+        pytest.param(company.password_hash() + "\x00", id="zero at the end"),
+        pytest.param(company.password_hash() + "\n", id="line at the end"),
     ],
 )
 def test_what_is_no_argon2_hash_is_refused(hashed):
