@@ -18,6 +18,11 @@ class Fact(IntFlag):
     """The recipient deleted the copy for good, or the mailbox was closed: the row stays, unseen, until it is purged."""
 
 
+PREPARED = 32
+"""R13: stored beside the facts while an all-or-nothing recall waits for its decision. It is none of them: if the copy
+stays, it goes again."""
+
+
 class Flag(IntFlag):
     """What the recipient's mail program shows and may change at will (RFC 9051 section 2.3.2). No rule looks here."""
 

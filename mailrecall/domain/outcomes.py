@@ -60,10 +60,15 @@ def decide(facts: Fact | None) -> Outcome:
     return next((outcome for fact, outcome in ELIGIBILITY if facts & fact), Outcome.RECALLED)
 
 
-def outcome_case_sql(facts_column: str) -> str:
-    """Return the `CASE` expression that decides as `decide` does, for the shard to evaluate where the data is."""
+def outcome_case_sql(facts_column: str, otherwise: Outcome = Outcome.RECALLED) -> str:
+    """Return the `CASE` expression that decides as `decide` does, for the shard to evaluate where the data is.
+
+    Args:
+        facts_column: where the facts stand.
+        otherwise: the outcome of a copy that nothing keeps; where another copy's facts do (R13), it is `VETOED`.
+    """
     arms = " ".join(f"WHEN {facts_column} & {fact.value} <> 0 THEN {outcome.value}" for fact, outcome in ELIGIBILITY)
-    return f"CASE {arms} ELSE {Outcome.RECALLED.value} END"
+    return f"CASE {arms} ELSE {otherwise.value} END"
 
 
 @dataclass(frozen=True, slots=True)

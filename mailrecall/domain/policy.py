@@ -8,6 +8,9 @@ from enum import IntEnum, StrEnum
 HOUR = 3600
 DAY = 24 * HOUR
 LONGEST_WINDOW = 15 * DAY
+LONGEST_RETENTION = 90 * DAY
+MOST_COPIES = 100_000_000
+MOST_RECALLS_PER_HOUR = 1_000_000
 
 
 class PolicyError(ValueError):
@@ -74,12 +77,9 @@ class Policy:
     def __post_init__(self) -> None:
         for name in ("window_user", "window_admin"):
             _within(name, getattr(self, name), 1, LONGEST_WINDOW, "seconds: 15 days is the most an agreement can give")
-        _within("retention", self.retention, 0, 90 * DAY, "seconds")
-        _within("approval_above", self.approval_above, 0, 100_000_000, "copies")
-        _within("recalls_per_hour", self.recalls_per_hour, 1, 1_000_000, "recalls")
-        # whoever sets this switch relies on it: better refused than taken for `each`
-        if self.group_mode is GroupMode.ALL_OR_NOTHING:
-            raise PolicyError("group_mode all_or_nothing is not available in this version; it must be each.")
+        _within("retention", self.retention, 0, LONGEST_RETENTION, "seconds")
+        _within("approval_above", self.approval_above, 0, MOST_COPIES, "copies")
+        _within("recalls_per_hour", self.recalls_per_hour, 1, MOST_RECALLS_PER_HOUR, "recalls")
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, object]) -> "Policy":
@@ -102,6 +102,11 @@ class Policy:
         return {
             f.name: value.value if isinstance(value := getattr(self, f.name), StrEnum) else value for f in fields(self)
         }
+
+    @property
+    def all_or_nothing(self) -> bool:
+        """R13: whether no copy goes unless every local copy in scope qualifies."""
+        return self.group_mode is GroupMode.ALL_OR_NOTHING
 
     @property
     def furthest_in_scope(self) -> Kinship:

@@ -54,6 +54,15 @@ class Result(StrEnum):
     FAILED = "failed"
 
 
+class Verdict(StrEnum):
+    """R13: how an all-or-nothing recall was decided, once for all shards."""
+
+    COMMIT = "commit"
+    """Every local copy goes."""
+    RELEASE = "release"
+    """Every copy stays."""
+
+
 class ReasonError(ValueError):
     """R11: the reason is missing or too long."""
 
@@ -143,6 +152,21 @@ def judge(
     return verdict
 
 
+def judge_repeat(
+    requester: Requester, subject: Subject | None, *, requested_by: int, organisation_id: int
+) -> Accepted | Refused:
+    """R12: judge a request for a message that has a recall already.
+
+    The author, whoever asked first and administrators may. No window is judged: that was done, once (R3).
+    """
+    if organisation_id != requester.organisation_id:
+        return Refused(Refusal.NOT_FOUND)
+    author = subject is not None and subject.sender_account_id == requester.account_id
+    if not (author or requester.administrator or requested_by == requester.account_id):
+        return Refused(Refusal.NOT_SENDER)
+    return Accepted(as_administrator=not author)
+
+
 def _judge_message(subject: Subject, policy: Policy, *, administrator: bool, now: datetime) -> Accepted | Refused:
     any_channel = administrator and policy.recall_any_channel_admin
     if subject.channel is not Channel.WEBMAIL and not any_channel:
@@ -156,7 +180,9 @@ def _judge_message(subject: Subject, policy: Policy, *, administrator: bool, now
 
 
 def result_of(tally: Tally) -> Result:
-    """R13, mode `each`: succeeded only if every local recipient's copy went.
+    """R13: succeeded only if every local recipient's copy went.
+
+    All or nothing comes out partial only where a row is broken.
 
     External recipients never stop the others (R1), so they do not count against success either.
     """

@@ -1,11 +1,14 @@
 """The switches of an organisation: their defaults, their bounds, and how bad ones are refused."""
 
+import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from mailrecall.domain.policy import GroupMode, Kinship, Policy, PolicyError, Scope
 
+DOCUMENT = Path(__file__).parents[2] / "docs" / "directory.md"
 HOUR = 3600
 DAY = 86_400
 
@@ -98,13 +101,11 @@ def test_what_is_not_named_keeps_its_default():
 
 
 @pytest.mark.rule(13)
-def test_r13_a_group_mode_that_recalls_do_not_follow_yet_is_refused():
-    for make in (
-        lambda: Policy(group_mode=GroupMode.ALL_OR_NOTHING),
-        lambda: Policy.from_mapping({"group_mode": "all_or_nothing"}),
-    ):
-        with pytest.raises(PolicyError, match="all_or_nothing is not available in this version; it must be each"):
-            make()
+@pytest.mark.parametrize("mode", GroupMode)
+def test_r13_an_organisation_chooses_how_groups_are_recalled(mode: GroupMode):
+    policy = Policy.from_mapping({"group_mode": mode.value})
+    assert policy.group_mode is mode
+    assert policy.all_or_nothing == (mode is GroupMode.ALL_OR_NOTHING)
 
 
 @pytest.mark.parametrize("scope", Scope)
@@ -125,3 +126,12 @@ def test_a_policy_comes_back_from_its_mapping(scope: Scope):
 def test_r1_each_scope_takes_in_the_nearer_ones(scope: Scope, inside: set[Kinship]):
     policy = Policy(scope=scope)
     assert {kinship for kinship in Kinship if kinship <= policy.furthest_in_scope} == inside
+
+
+def test_the_document_has_every_switch_with_its_default():
+    section = DOCUMENT.read_text(encoding="utf-8").partition("\n## Policies\n")[2].partition("\n## ")[0]
+    told = [line.split(" | ")[:2] for line in section.splitlines() if line.startswith("| `")]
+    assert told == [
+        [f"| `{name}`", f"`{value if isinstance(value, str) else json.dumps(value)}`"]
+        for name, value in Policy().to_mapping().items()
+    ]
