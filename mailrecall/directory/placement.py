@@ -1,9 +1,13 @@
-"""Which shard a new mailbox goes to: always the one with the fewest, so that they fill evenly."""
+"""Where mailboxes are: which shard a new one goes to, and that none moves while somebody counts on it.
+
+A new one always goes to the shard with the fewest, of those that take new ones, so that they fill evenly.
+"""
 
 import heapq
 from collections.abc import Mapping
 from typing import Any
 
+import psycopg
 from psycopg import Connection
 
 from mailrecall.directory.errors import Code, DirectoryError
@@ -32,6 +36,26 @@ def spread(filled: Mapping[int, int], new: int) -> list[int]:
     return placed
 
 
+class PlacementMovingError(psycopg.OperationalError):
+    """A move of mailboxes was interrupted half-way, and is about to be ended; try again."""
+
+    def __init__(self) -> None:
+        super().__init__("mailboxes are moving to another shard; try again")
+
+
+def hold_still(connection: Connection[Any]) -> None:
+    """Keep mailboxes from changing their shard, as the control database knows it, until the caller's transaction ends.
+
+    For those who read or write batches of several mailboxes together with where they are.
+
+    Raises:
+        PlacementMovingError: a move was interrupted between a shard and the control database.
+    """
+    row = connection.execute(_SQL["is_steady"]).fetchone()
+    if row is None or not row[0]:
+        raise PlacementMovingError
+
+
 def place(connection: Connection[Any], new: int) -> list[int]:
     """Return the shards for new mailboxes; the caller holds the directory's lock, so that nobody counts at once.
 
@@ -41,6 +65,7 @@ def place(connection: Connection[Any], new: int) -> list[int]:
     filled: dict[int, int] = dict(connection.execute(_SQL["filled"]).fetchall())
     if not filled:
         raise DirectoryError(
-            Code.NO_SHARDS, "There is no shard to put mailboxes on; start the stack once, or insert the shards."
+            Code.NO_SHARDS,
+            "No shard takes new mailboxes; start the stack once, or open one with `mailrecall shards add`.",
         )
     return spread(filled, new)

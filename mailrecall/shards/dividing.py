@@ -1,0 +1,135 @@
+"""Dividing batches on the control database: who moved goes on in a batch of their own, in whatever state that is.
+
+A batch is a range of one shard's mailboxes, for a delivery and for a recall alike; it stays so. What was deposited,
+withdrawn, counted or given up of the old batch was so of each of its mailboxes, and is so of the new one.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from mailrecall.domain.outcomes import Outcome
+from mailrecall.domain.policy import Policy
+from mailrecall.mailstore.withdrawal import Counts
+from mailrecall.outbox import store as outbox
+from mailrecall.outbox import work
+from mailrecall.outbox.work import Work
+from mailrecall.postgres import queries
+from mailrecall.recalls import all_or_nothing
+from mailrecall.recalls.progress import GIVEN_UP
+
+_SQL = queries.load(__package__, "dividing.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """Some mailboxes of a batch go on as another batch, on another shard."""
+
+    message_id: int
+    batch: int
+    new_batch: int
+    shard: int
+    """The new batch's."""
+    mailbox_ids: Sequence[int]
+
+
+CountsOf = Callable[[int, int], Counts]
+"""Gives what a shard's ledger counts for a recall's batch, by recall and batch: the old one's and the new one's."""
+
+
+def divide(connection: Connection[Any], divisions: Sequence[Division], counts_of: CountsOf, *, now: datetime) -> None:
+    """Divide batches in the caller's control transaction, which keeps everybody else from the placement.
+
+    Args:
+        connection: to the control database.
+        divisions: how.
+        counts_of: asked for batches that a shard has withdrawn and the control database knows of.
+        now: when the new batches' work is due.
+    """
+    if not divisions:
+        return
+    connection.execute(_SQL["make_list"])
+    with connection.cursor() as cursor, cursor.copy(_SQL["fill_list"]) as copy:
+        for one in divisions:
+            for mailbox_id in one.mailbox_ids:
+                copy.write_row((one.message_id, one.batch, one.new_batch, one.shard, mailbox_id))
+    connection.execute(_SQL["look_at_list"])
+    due = set(connection.execute(_SQL["deposits_due"]).fetchall())
+    # messages before recalls before batches, as everybody locks them
+    connection.execute(_SQL["lock_messages"], {"message_ids": sorted({message_id for message_id, _ in due})})
+    connection.execute(_SQL["lock_recalls"])
+    connection.execute(_SQL["new_batches"])
+    connection.execute(_SQL["shrink_batches"])
+    emptied = set(connection.execute(_SQL["emptied"]).fetchall())
+    todo = _divide_recalls(connection, counts_of, emptied)
+    more: dict[int, int] = {}
+    for one in divisions:
+        if (one.message_id, one.batch) in due:
+            todo.append(work.deposit(one.message_id, one.new_batch, one.shard))
+            more[one.message_id] = more.get(one.message_id, 0) + 1
+    for message_id, batch in sorted(emptied):
+        connection.execute(_SQL["drop_emptied"], {"message_id": message_id, "batch": batch})
+        if (message_id, batch) in due:
+            more[message_id] -= 1
+    for message_id in sorted(more):
+        connection.execute(_SQL["count_deliveries"], {"message_id": message_id, "more": more[message_id]})
+    outbox.add(connection, todo, due_at=now)
+
+
+def place(connection: Connection[Any], mailbox_ids: Sequence[int], shard: int) -> None:
+    """Say where mailboxes are from now on."""
+    connection.execute(_SQL["place"], {"mailbox_ids": list(mailbox_ids), "shard": shard})
+
+
+def _divide_recalls(
+    connection: Connection[Any], counts_of: CountsOf, emptied: Collection[tuple[int, int]]
+) -> list[Work]:
+    todo: list[Work] = []
+    rows = connection.execute(_SQL["recall_batches"]).fetchall()
+    for recall_id, message_id, batch, state, counts, policy, new_batches in rows:
+        keys = {"recall_id": recall_id, "message_id": message_id, "batch": batch}
+
+        counted = partial(_counted, connection, counts_of, keys, state, counts, policy)
+        for new_batch in new_batches:
+            its_own = Jsonb(counted(new_batch)) if counts is not None else None
+            row = connection.execute(
+                _SQL["new_recall_batch"], {**keys, "new_batch": new_batch, "counts": its_own}
+            ).fetchone()
+            if row is None:
+                raise AssertionError("a batch vanished inside the transaction that divides it")
+            # what is pending waits for its shard; what was assumed still wants the shard's word
+            if state not in ("done", "unreachable"):
+                undecided = all_or_nothing.is_undecided(connection, recall_id)
+                todo.append((work.prepare if undecided else work.withdraw)(recall_id, new_batch, row[0]))
+        if state not in ("done", *GIVEN_UP):
+            more = len(new_batches) - ((message_id, batch) in emptied)
+            connection.execute(_SQL["count_batches"], {"recall_id": recall_id, "more": more})
+        left = Jsonb(counted(batch)) if counts is not None else None
+        connection.execute(_SQL["shrink_recall_batch"], {**keys, "counts": left})
+    return todo
+
+
+def _counted(  # noqa: PLR0917 - bound once
+    connection: Connection[Any],
+    counts_of: CountsOf,
+    keys: Mapping[str, Any],
+    state: str,
+    counts: Counts,
+    policy: Mapping[str, object],
+    batch: int,
+) -> Counts:
+    """Return what a divided batch, or what is left of it, counts."""
+    if state not in GIVEN_UP:
+        return counts_of(keys["recall_id"], batch)
+    furthest = Policy.from_mapping(policy).furthest_in_scope.value
+    vetoed = any(Outcome.VETOED.slug in outcomes for outcomes in counts.values())
+    outcome = "unreachable" if state == "unreachable" else Outcome.VETOED.slug if vetoed else Outcome.RECALLED.slug
+    parameters = {**keys, "batch": batch, "furthest": furthest, "outcome": outcome}
+    row = connection.execute(_SQL["count_given_up"], parameters).fetchone()
+    found: Counts = row[0] if row else {}
+    return found

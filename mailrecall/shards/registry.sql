@@ -1,0 +1,44 @@
+-- name: shards
+SELECT s.id, s.takes_new,
+       (SELECT count(*) FROM account a WHERE a.shard = s.id AND a.closed_at IS NULL),
+       (SELECT count(*) FROM account a WHERE a.shard = s.id AND a.closed_at IS NOT NULL),
+       (SELECT count(*) FROM outbox o WHERE o.args ->> 'shard' = s.id::text)
+  FROM shard s
+ ORDER BY s.id
+
+-- name: lock_shard
+SELECT takes_new FROM shard WHERE id = %(shard)s FOR UPDATE
+
+-- name: register
+INSERT INTO shard (id, takes_new) VALUES (%(shard)s, true) ON CONFLICT (id) DO UPDATE SET takes_new = true
+
+-- name: close
+UPDATE shard SET takes_new = false WHERE id = %(shard)s
+
+-- name: others_open
+SELECT EXISTS (SELECT FROM shard WHERE takes_new AND id <> %(shard)s)
+
+-- name: next_mailboxes
+-- Closed ones too: what lies in them can still be recalled, and tells to whom the message went.
+SELECT id FROM account WHERE shard = %(shard)s AND id > %(after)s ORDER BY id LIMIT %(limit)s
+
+-- name: count_mailboxes
+SELECT count(*) FROM account WHERE shard = %(shard)s
+
+-- name: left_behind
+-- Batches of a shard that no mailbox is on any more: those whose members moved without a trace of the message.
+SELECT d.message_id, d.batch FROM delivery_batch d
+ WHERE d.shard = %(shard)s
+   AND NOT EXISTS (SELECT FROM recall r JOIN recall_batch b ON b.recall_id = r.id AND b.batch = d.batch
+                    WHERE r.message_id = d.message_id AND b.state <> 'pending')
+ ORDER BY d.message_id, d.batch LIMIT %(limit)s
+
+-- name: in_use
+SELECT (SELECT count(*) FROM account WHERE shard = %(shard)s),
+       (SELECT count(*) FROM outbox WHERE args ->> 'shard' = %(shard)s::text),
+       (SELECT count(*) FROM recall_batch b JOIN recall r ON r.id = b.recall_id
+         WHERE b.shard = %(shard)s AND (r.state <> 'settled' OR r.report_message_id IS NULL))
+
+-- name: copies
+-- On a shard: how much there is to move.
+SELECT mailbox_id, count(*) FROM copy WHERE mailbox_id = ANY (%(mailbox_ids)s) GROUP BY mailbox_id
