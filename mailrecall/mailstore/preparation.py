@@ -1,0 +1,105 @@
+"""R13: preparing one batch of an all-or-nothing recall on its shard, and letting it go (docs/all-or-nothing.md).
+
+Preparing promises that the batch's copies can all be withdrawn, whenever the decision comes: they bear a mark, under
+which nothing that keeps a copy happens to them before the decision. It takes nothing away and shows nowhere.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from psycopg import Connection
+
+from mailrecall.domain.copies import PREPARED
+from mailrecall.domain.outcomes import BLOCKING_FACTS
+from mailrecall.mailstore.batch import Batch
+from mailrecall.mailstore.changes import Change, Kind, announce
+from mailrecall.mailstore.membership import RangedStatements
+
+_STATEMENTS = RangedStatements(
+    "preparation.sql",
+    {"BLOCKING": str(BLOCKING_FACTS.value), "PREPARED": str(PREPARED)},
+)
+_SQL = _STATEMENTS.bare
+
+
+class Prepared(Enum):
+    """What came of preparing a batch."""
+
+    READY = "ready"
+    """Every copy in scope qualifies, and waits for the decision; or none was delivered yet, nor will be before it."""
+    REFUSED = "refused"
+    """Some copy has to stay, or is gone; nothing waits."""
+    OVER = "over"
+    """The recall was decided, and the decision carried out here; nothing waits."""
+
+
+class _NothingWaitsError(Exception):
+    """Rolls back what was written so far."""
+
+    def __init__(self, why: Prepared) -> None:
+        super().__init__(why.value)
+        self.why = why
+
+
+def prepare(connection: Connection[Any], batch: Batch, *, now: datetime) -> Prepared:
+    """Prepare a batch in the caller's transaction; a second time finds what the first did."""
+    deciding = _STATEMENTS.enter(connection, batch)
+    try:
+        # a block of its own: on a refusal nothing of it may stay
+        with connection.transaction():
+            _prepare(connection, deciding, batch, now=now)
+    except _NothingWaitsError as nothing:
+        return nothing.why
+    return Prepared.READY
+
+
+def _prepare(connection: Connection[Any], deciding: Mapping[str, bytes], batch: Batch, *, now: datetime) -> None:
+    keys: dict[str, object] = {**batch.keys, "now": now}
+    begun = connection.execute(_SQL["begin"], keys).rowcount
+    if connection.execute(_SQL["is_over"], keys).fetchone() is not None:
+        raise _NothingWaitsError(Prepared.OVER)
+    if not begun:
+        return  # an earlier run did it
+    if connection.execute(_SQL["claim_deposit"], keys).rowcount:
+        return
+    wanted = batch.recipients - len(batch.out_of_scope)
+    qualifying = connection.execute(deciding["count_qualifying"], keys).fetchone()
+    if qualifying is None or qualifying[0] != wanted or connection.execute(deciding["mark"], keys).rowcount != wanted:
+        raise _NothingWaitsError(Prepared.REFUSED)
+    if connection.execute(_SQL["has_duplicates"], keys).fetchone() is not None:
+        connection.execute(_SQL["mark_duplicates"], keys)
+    # open sessions look again, and from then on each time they are asked
+    announce(connection, Change(batch.message_id, batch.first, batch.last, Kind.CHANGED))
+
+
+def lock(connection: Connection[Any], batch: Batch, *, now: datetime) -> bool:
+    """Begin phase two, in the caller's transaction; `end` must follow.
+
+    Returns:
+        False when the batch was prepared for a later attempt already: there is nothing to do any more.
+    """
+    keys = {**batch.keys, "now": now}
+    connection.execute(_SQL["lock"], keys)
+    return connection.execute(_SQL["newer"], keys).fetchone() is None
+
+
+def let_go(connection: Connection[Any], batch: Batch) -> bool:
+    """Release a locked batch: its copies are what they were before, and what was not delivered can be.
+
+    Returns:
+        whether the batch has been delivered; if not, it will be.
+    """
+    keys = batch.keys
+    connection.execute(_STATEMENTS.enter(connection, batch)["unmark"], keys)
+    connection.execute(_SQL["unmark_duplicates"], keys)
+    connection.execute(_SQL["unclaim_deposit"], keys)
+    delivered = connection.execute(_SQL["is_deposited"], keys).fetchone() is not None
+    end(connection, keys)
+    return delivered
+
+
+def end(connection: Connection[Any], keys: Mapping[str, object]) -> None:
+    """End phase two: nothing of this batch waits for a decision any more."""
+    connection.execute(_SQL["end"], keys)
