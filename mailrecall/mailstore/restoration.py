@@ -1,0 +1,86 @@
+"""R26: putting back one batch of what a recall took from a shard, in one transaction, from the ledger that it left."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import Connection
+
+from mailrecall.domain.copies import Flag, Folder
+from mailrecall.domain.outcomes import Outcome
+from mailrecall.mailstore import residence
+from mailrecall.mailstore.changes import Change, Kind, announce
+from mailrecall.postgres import queries
+
+_SQL = queries.load(
+    __package__,
+    "restoration.sql",
+    {
+        "RECALLED": str(Outcome.RECALLED.value),
+        "inbox": str(Folder.INBOX.value),
+        "seen": str(Flag.SEEN.value),
+    },
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawnBatch:
+    """A range of one shard's mailboxes from which a recall took copies of a message."""
+
+    recall_id: int
+    batch: int
+    message_id: int
+    first: int
+    last: int
+    closed: Sequence[int]
+    """Mailboxes that were closed: nothing is put into them, their copies stay gone."""
+    notice_id: int | None
+    """R17: the notice that was left in the copies' place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What came of a batch."""
+
+    restored: int
+    gone: int
+
+
+def restore(connection: Connection[Any], batch: WithdrawnBatch, *, now: datetime) -> Restored:
+    """Put a batch back in the caller's transaction, or return what an earlier run wrote.
+
+    The message's content must be on the shard: its deposit was recorded before this is called.
+
+    Returns:
+        how many copies are back, and how many have no mailbox any more.
+    """
+    keys = {
+        "recall_id": batch.recall_id,
+        "batch": batch.batch,
+        "message_id": batch.message_id,
+        "first": batch.first,
+        "last": batch.last,
+        "closed": list(batch.closed),
+        "notice_id": batch.notice_id,
+        "now": now,
+    }
+    residence.enter_batches(connection, batch.message_id)
+    if not connection.execute(_SQL["claim"], keys).rowcount:
+        return _counts(connection, "counts", keys)
+    connection.execute(_SQL["forestall"], keys)
+    if batch.notice_id is not None:
+        connection.execute(_SQL["take_away_copied_notices"], keys)
+        if connection.execute(_SQL["take_away_notices"], keys).rowcount:
+            announce(connection, Change(batch.notice_id, batch.first, batch.last, Kind.WITHDRAWN))
+    if connection.execute(_SQL["put_back"], keys).rowcount:
+        connection.execute(_SQL["put_back_duplicates"], keys)
+        announce(connection, Change(batch.message_id, batch.first, batch.last, Kind.DEPOSITED))
+    return _counts(connection, "sum_up", keys)
+
+
+def _counts(connection: Connection[Any], query: str, keys: dict[str, object]) -> Restored:
+    row = connection.execute(_SQL[query], keys).fetchone()
+    if row is None:
+        raise AssertionError(f"the restoration of batch {keys['batch']} vanished inside its own transaction")
+    return Restored(row[0], row[1])

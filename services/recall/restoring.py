@@ -1,0 +1,52 @@
+"""R26: putting one batch back: the shard restores from its ledger, then the control database gets the counts."""
+
+from datetime import datetime, timedelta
+
+from mailrecall import faultpoints, logs
+from mailrecall.faultpoints import Commit
+from mailrecall.mailstore.restoration import WithdrawnBatch, restore
+from mailrecall.outbox import store as outbox
+from mailrecall.recalls import undoing
+from mailrecall.settings import Settings
+from mailrecall.wiring import Process
+
+log = logs.get(__name__)
+
+_LOOK_AGAIN = timedelta(seconds=2)
+
+
+def restore_batch(
+    process: Process[Settings], *, recall_id: int, batch: int, shard: int, work_id: int, now: datetime
+) -> None:
+    """Put one batch back. A run that dies between the two databases leaves the shard's counts for the next one."""
+    with process.databases.control() as connection:
+        todo = undoing.batch_to_restore(connection, recall_id, batch)
+        if todo is None:
+            raise LookupError(f"The undo of recall {recall_id} has no batch {batch}.")
+        if todo.done:
+            outbox.finish(connection, work_id)
+            return
+        if not todo.ready:
+            outbox.put_off(connection, work_id, "WaitsForItsShard", due_at=now + _LOOK_AGAIN)
+            return
+    withdrawn = WithdrawnBatch(
+        recall_id=recall_id,
+        batch=batch,
+        message_id=todo.message_id,
+        first=todo.first,
+        last=todo.last,
+        closed=todo.closed,
+        notice_id=todo.notice_id,
+    )
+    with process.databases.shard(shard) as connection:
+        restored = restore(connection, withdrawn, now=now)
+        faultpoints.before(Commit.RESTORE)
+    faultpoints.after(Commit.RESTORE)
+    log.info("recall.batch_restored", recall_id=recall_id, batch=batch, shard=shard, restored=restored.restored)
+    with process.databases.control() as connection:
+        complete = undoing.record_batch(connection, recall_id, batch, restored, now=now)
+        outbox.finish(connection, work_id)
+        faultpoints.before(Commit.RESTORE_RECORD)
+    faultpoints.after(Commit.RESTORE_RECORD)
+    if complete:
+        log.info("recall.undone", recall_id=recall_id)
