@@ -5,11 +5,12 @@ from typing import Any
 
 from psycopg import Connection
 
-from mailrecall.domain.copies import Fact
+from mailrecall.domain.copies import PREPARED, Fact
+from mailrecall.mailstore import undecided
 from mailrecall.mailstore.changes import announce_own
 from mailrecall.postgres import queries
 
-_SQL = queries.load(__package__, "closing.sql", {"deleted": str(Fact.DELETED.value)})
+_SQL = queries.load(__package__, "closing.sql", {"deleted": str(Fact.DELETED.value), "prepared": str(PREPARED)})
 
 
 def mark_deleted(connection: Connection[Any], mailbox_id: int, *, now: datetime) -> int:
@@ -18,7 +19,13 @@ def mark_deleted(connection: Connection[Any], mailbox_id: int, *, now: datetime)
     Returns:
         how many copies were marked; a repetition marks none.
     """
-    marked = connection.execute(_SQL["mark_deleted"], {"mailbox_id": mailbox_id, "now": now}).rowcount
+    keys = {"mailbox_id": mailbox_id, "now": now}
+    marked = connection.execute(_SQL["mark_deleted"], {**keys, "free": []}).rowcount
+    gone: set[int] = set()
+    while prepared := [row[0] for row in connection.execute(_SQL["marked"], {**keys, "gone": sorted(gone)})]:
+        standing = undecided.changeable(connection, mailbox_id, prepared, keeps_at=now)
+        gone |= standing.gone
+        marked += connection.execute(_SQL["mark_deleted"], {**keys, "free": list(standing.free)}).rowcount
     if marked:
         announce_own(connection, mailbox_id)
     return marked

@@ -8,10 +8,14 @@ from typing import Any
 from psycopg import Connection
 
 from mailrecall.domain.copies import Flag, Folder, author_copy_id
+from mailrecall.mailstore import residence
 from mailrecall.mailstore.changes import Change, Kind, announce, announce_own
 from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "deposit.sql")
+
+_WORTH_A_COPY = 100
+"""Recipients from which on COPY is faster than an INSERT."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,7 @@ def deposit(
     mailbox_ids: Sequence[int],
     via: Sequence[int],
     recall_id: int | None = None,
+    released: bool = False,
 ) -> bool:
     """Deposit one delivery batch into the inboxes of a shard, in the caller's transaction.
 
@@ -55,22 +60,50 @@ def deposit(
         mailbox_ids: who gets a copy, ascending; after a recall only those out of its scope.
         via: for each, the addressee that led there (0: named directly).
         recall_id: the recall that was accepted before the deposit (R16).
+        released: R13: whether that recall was decided to leave everything as it is.
 
     Returns:
         False when the batch was deposited, or withdrawn, before.
+
+    Raises:
+        MailboxMovedError: a recipient's mailbox has left this shard.
     """
     keys = {"message_id": message_id, "batch": batch, "recall_id": recall_id}
     recipients = {"folder": Folder.INBOX, "flags": 0, "mailbox_ids": list(mailbox_ids), "via": list(via)}
-    claimed = bool(connection.execute(_SQL["claim"], keys).rowcount)
+    residence.enter_batches(connection, message_id)
+    residence.require_present(connection, mailbox_ids)
+    claimed = bool(connection.execute(_SQL["claim_back" if released else "claim"], keys).rowcount)
+    if released:
+        recall_id = None
     if not claimed and recall_id is None:
         return False
     # after a recall the content is stored all the same: what was recalled can be restored (R26)
     store(connection, message_id, message_id, listed, content)
     if mailbox_ids:
-        insert = "insert_copies" if recall_id is None else "insert_copies_left_alone"
-        connection.execute(_SQL[insert], {**keys, **recipients})
+        if recall_id is None and len(mailbox_ids) > _WORTH_A_COPY:
+            _copy_in(connection, message_id, mailbox_ids, via)
+        else:
+            insert = "insert_copies" if recall_id is None else "insert_copies_left_alone"
+            connection.execute(_SQL[insert], {**keys, **recipients})
         announce(connection, Change(message_id, mailbox_ids[0], mailbox_ids[-1], Kind.DEPOSITED))
     return claimed
+
+
+def _copy_in(connection: Connection[Any], message_id: int, mailbox_ids: Sequence[int], via: Sequence[int]) -> None:
+    """Write many rows at once: PostgreSQL fills whole pages, and logs them as such."""
+
+    def end_of_row(came_by: int) -> str:
+        return f"\t{Folder.INBOX:d}\t{came_by}\t{message_id}\t0\n"
+
+    first = via[0]
+    if via.count(first) == len(via):
+        # everybody by the same addressee, as in mail to one group: no work here for each row
+        end = end_of_row(first)
+        rows = end.join(map(str, mailbox_ids)) + end
+    else:
+        rows = "".join(f"{mailbox_id}{end_of_row(by)}" for mailbox_id, by in zip(mailbox_ids, via, strict=True))
+    with connection.cursor() as cursor, cursor.copy(_SQL["copy_copies"]) as copy:
+        copy.write(rows)
 
 
 def file_author_copy(

@@ -4,30 +4,40 @@ A duplicate has a message id of its own. What is known of it is known of its ori
 origin's row stands for a living copy. Rows are locked in the order of their ids, origins first: as a withdrawal does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
 
-from mailrecall.domain.copies import Fact
+from mailrecall.domain.copies import PREPARED, Fact
 from mailrecall.domain.outcomes import Outcome
+from mailrecall.mailstore import undecided
 from mailrecall.postgres import queries
 
 _SQL = queries.load(
     __package__,
     "duplicates.sql",
-    {"deleted": str(Fact.DELETED.value), "RECALLED": str(Outcome.RECALLED.value)},
+    {"deleted": str(Fact.DELETED.value), "RECALLED": str(Outcome.RECALLED.value), "prepared": str(PREPARED)},
 )
 
 
 def record_on_origins(
-    connection: Connection[Any], mailbox_id: int, copy_ids: Sequence[int], facts: Fact, *, now: datetime
+    connection: Connection[Any],
+    mailbox_id: int,
+    copy_ids: Sequence[int],
+    facts: Fact,
+    free: Sequence[int] = (),
+    *,
+    now: datetime,
 ) -> None:
-    """Add facts to the origins of those copies that are duplicates; called before the copies' own rows are locked."""
+    """Add facts to the origins of those copies that are duplicates; called before the copies' own rows are locked.
+
+    Origins that an all-or-nothing recall has prepared are left alone, unless they are `free` (mailstore.undecided).
+    """
     connection.execute(
         _SQL["record_on_origins"],
-        {"mailbox_id": mailbox_id, "copy_ids": list(copy_ids), "facts": facts, "now": now},
+        {"mailbox_id": mailbox_id, "copy_ids": list(copy_ids), "facts": facts, "free": list(free), "now": now},
     )
 
 
@@ -39,9 +49,8 @@ def delete_for_good(connection: Connection[Any], mailbox_id: int, copy_ids: Sequ
     Returns:
         how many copies were there to be deleted.
     """
-    parameters = {"mailbox_id": mailbox_id, "copy_ids": sorted(copy_ids), "now": now}
-    found = connection.execute(_SQL["lock"], parameters).fetchall()
-    living = [copy_id for (copy_id,) in found]
+    parameters: dict[str, Any] = {"mailbox_id": mailbox_id, "copy_ids": sorted(copy_ids), "now": now}
+    living = _lock(connection, parameters)
     if not living:
         return 0
     parameters["copy_ids"] = living
@@ -57,6 +66,24 @@ def withdraw_with_origins(connection: Connection[Any], recall_id: int, batch: in
     keys = {"recall_id": recall_id, "batch": batch, "message_id": message_id}
     if connection.execute(_SQL["has_duplicates"], keys).fetchone() is not None:
         connection.execute(_SQL["withdraw"], keys)
+
+
+def _lock(connection: Connection[Any], parameters: Mapping[str, Any]) -> list[int]:
+    """Lock those of the copies that are there; recalls that a deletion would keep them from are decided first (R13)."""
+    mailbox_id, now = parameters["mailbox_id"], parameters["now"]
+    free: set[int] = set()
+    gone: set[int] = set()
+    while True:
+        found = connection.execute(_SQL["lock"], {**parameters, "free": sorted(free)}).fetchall()
+        living = [copy_id for (copy_id,) in found]
+        if len(living) == len(parameters["copy_ids"]):
+            return living
+        marked = {copy_id for (copy_id,) in connection.execute(_SQL["marked"], parameters)} - free - gone
+        if not marked:
+            return living
+        standing = undecided.changeable(connection, mailbox_id, marked, keeps_at=now)
+        free |= set(standing.free)
+        gone |= standing.gone
 
 
 def _take_place_of_duplicate(connection: Connection[Any], mailbox_id: int, origin_id: int) -> bool:

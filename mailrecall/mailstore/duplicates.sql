@@ -5,7 +5,7 @@ WITH origin AS MATERIALIZED (
      WHERE mailbox_id = %(mailbox_id)s
        AND message_id IN (SELECT origin_id FROM duplicate
                            WHERE mailbox_id = %(mailbox_id)s AND message_id = ANY (%(copy_ids)s::bigint[]))
-       AND facts & %(facts)s <> %(facts)s
+       AND facts & %(facts)s <> %(facts)s AND (facts & {prepared} = 0 OR message_id = ANY (%(free)s::bigint[]))
      ORDER BY message_id
        FOR UPDATE
 )
@@ -17,8 +17,14 @@ UPDATE copy c
 -- name: lock
 SELECT message_id FROM copy
  WHERE mailbox_id = %(mailbox_id)s AND message_id = ANY (%(copy_ids)s::bigint[]) AND facts & {deleted} = 0
+   AND (facts & {prepared} = 0 OR message_id = ANY (%(free)s::bigint[]))
  ORDER BY message_id
    FOR UPDATE
+
+-- name: marked
+SELECT message_id FROM copy
+ WHERE mailbox_id = %(mailbox_id)s AND message_id = ANY (%(copy_ids)s::bigint[]) AND facts & {deleted} = 0
+   AND facts & {prepared} <> 0
 
 -- name: drop_duplicates
 WITH dropped AS (
@@ -52,12 +58,16 @@ UPDATE copy
 SELECT FROM duplicate WHERE origin_id = %(message_id)s LIMIT 1
 
 -- name: withdraw
--- What is withdrawn is what the ledger says was: the rows of `outcome` are this transaction's.
+-- What is withdrawn is what the ledger says was: the rows of `outcome` are this transaction's. Written down to be put back (R26).
 WITH withdrawn AS (
     DELETE FROM duplicate d USING outcome o
      WHERE d.origin_id = %(message_id)s AND o.mailbox_id = d.mailbox_id
        AND o.recall_id = %(recall_id)s AND o.batch = %(batch)s AND o.outcome = {RECALLED} AND o.folder IS NOT NULL
     RETURNING d.mailbox_id, d.message_id
+), deleted AS (
+    DELETE FROM copy c USING withdrawn w
+     WHERE c.mailbox_id = w.mailbox_id AND c.message_id = w.message_id
+    RETURNING c.mailbox_id, c.message_id, c.folder, c.flags
 )
-DELETE FROM copy c USING withdrawn w
- WHERE c.mailbox_id = w.mailbox_id AND c.message_id = w.message_id
+INSERT INTO withdrawn_duplicate (recall_id, batch, mailbox_id, message_id, origin_id, folder, flags)
+SELECT %(recall_id)s, %(batch)s, mailbox_id, message_id, %(message_id)s, folder, flags FROM deleted

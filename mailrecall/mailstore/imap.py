@@ -11,16 +11,17 @@ from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
+from psycopg.rows import TupleRow
 
-from mailrecall.domain.copies import Fact, Flag, Folder
-from mailrecall.mailstore import changes, duplicates
+from mailrecall.domain.copies import PREPARED, Fact, Flag, Folder
+from mailrecall.mailstore import changes, duplicates, undecided
 from mailrecall.mailstore.deposit import ListedMessage, store
 from mailrecall.postgres import queries
 
 _SQL = queries.load(
     __package__,
     "imap.sql",
-    {"deleted": str(Fact.DELETED.value), "flag_deleted": str(Flag.DELETED.value)},
+    {"deleted": str(Fact.DELETED.value), "flag_deleted": str(Flag.DELETED.value), "prepared": str(PREPARED)},
 )
 
 
@@ -35,6 +36,8 @@ class Held:
     size: int
     """Octets of the content."""
     attachment_count: int
+    undecided: bool = False
+    """R13: whether an all-or-nothing recall may take it at any moment, without a word from its shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +75,18 @@ class Place:
 
 def look(connection: Connection[Any], place: Place, *, now: datetime) -> View:
     """Look at a folder, giving UIDs to what has none yet, in the caller's transaction."""
-    rows = connection.execute(_SQL["list"], place.keys).fetchall()
+    rows = undecided.read(connection, _SQL["list"], place.keys)
     state = connection.execute(_SQL["folder"], place.keys).fetchone()
-    if state is not None and all(row[0] is not None for row in rows):
+    if state is not None and all(row[2] is not None for row in rows):
         return View(state[0], state[1], [_held(row) for row in rows], frozenset())
     first = _take(connection, place, now=now).next_uid
     given = connection.execute(_SQL["give_uids"], {**place.keys, "next_uid": first}).rowcount
     if given:
         connection.execute(_SQL["advance"], {**place.keys, "given": given})
     validity, following = connection.execute(_SQL["folder"], place.keys).fetchall()[0]
-    messages = [_held(row) for row in connection.execute(_SQL["list"], place.keys) if row[0] is not None]
-    return View(validity, following, messages, frozenset(range(first, first + given)))
+    messages = [_held(row) for row in undecided.read(connection, _SQL["list"], place.keys) if row[2] is not None]
+    fresh = frozenset(range(first, first + given))
+    return View(validity, following, messages, fresh & {message.uid for message in messages})
 
 
 def record(
@@ -95,11 +99,14 @@ def record(
     """
     keys = {**place.keys, "uids": list(uids), "facts": facts, "flags": flags, "now": now}
     found = connection.execute(_SQL["by_uid"], keys).fetchall()
-    if all(row[2] & facts == facts and row[3] & flags == flags for row in found):
-        return {uid for _, uid, *_ in found}  # what has such a fact stays, so it need not be locked
-    duplicates.record_on_origins(connection, place.mailbox_id, [row[0] for row in found], facts, now=now)
+    if all(row[1] & facts == facts and row[3] & flags == flags for row in found):
+        return {row[2] for row in found}  # what has such a fact stays, so it need not be locked
+
+    def on_origins(free: Sequence[int]) -> None:
+        duplicates.record_on_origins(connection, place.mailbox_id, [row[0] for row in found], facts, free, now=now)
+
     # locked, so that what comes back is still there when the caller commits
-    locked = connection.execute(_SQL["lock"], keys).fetchall()
+    locked = _lock(connection, place, uids, keeps_at=now, origins_first=on_origins)
     changed = connection.execute(_SQL["record"], {**keys, "copy_ids": [copy_id for copy_id, _ in locked]}).rowcount
     if changed and flags:
         changes.announce_own(connection, place.mailbox_id)
@@ -112,7 +119,7 @@ def set_flags(
     r"""Clear flags, then set flags; to set `\Seen` is to read, for good (R2)."""
     if Flag.SEEN in added:
         record(connection, place, uids, Fact.READ, Flag(0), now=now)
-    locked = connection.execute(_SQL["lock"], {**place.keys, "uids": list(uids)}).fetchall()
+    locked = _lock(connection, place, uids)
     keys = {**place.keys, "copy_ids": [copy_id for copy_id, _ in locked], "cleared": cleared, "set": added}
     if connection.execute(_SQL["set_flags"], keys).rowcount:
         changes.announce_own(connection, place.mailbox_id)
@@ -120,14 +127,14 @@ def set_flags(
 
 def content(connection: Connection[Any], place: Place, uid: int) -> bytes | None:
     """Return a message's bytes for this program's own use; whoever shows them records a fact first, if one is due."""
-    row = connection.execute(_SQL["content"], {**place.keys, "uid": uid}).fetchone()
-    return bytes(row[0]) if row else None
+    rows = undecided.read(connection, _SQL["content"], {**place.keys, "uid": uid})
+    return bytes(rows[0][2]) if rows else None
 
 
 def heads(connection: Connection[Any], place: Place, uids: Collection[int], octets: int) -> dict[int, bytes]:
     """Return how messages begin, for their header fields."""
-    rows = connection.execute(_SQL["heads"], {**place.keys, "uids": list(uids), "octets": octets})
-    return {uid: bytes(head) for uid, head in rows}
+    rows = undecided.read(connection, _SQL["heads"], {**place.keys, "uids": list(uids), "octets": octets})
+    return {uid: bytes(head) for _, _, uid, head in rows}
 
 
 def expunge(connection: Connection[Any], place: Place, uids: Collection[int], *, now: datetime) -> int:
@@ -144,7 +151,7 @@ def move(connection: Connection[Any], place: Place, uids: Collection[int], into:
     """Put messages into another folder, where they get new UIDs; what is no longer here is left out."""
     target = Place(place.mailbox_id, into)
     taken = _take(connection, target, now=now)
-    rows = connection.execute(_SQL["lock"], {**place.keys, "uids": list(uids)}).fetchall()
+    rows = _lock(connection, place, uids)
     return _put(connection, target, taken, rows, lambda keys: connection.execute(_SQL["move"], keys))
 
 
@@ -170,8 +177,12 @@ def copy(
     target = Place(place.mailbox_id, into)
     taken = _take(connection, target, now=now)
     found = connection.execute(_SQL["by_uid"], {**place.keys, "uids": list(uids)}).fetchall()
-    connection.execute(_SQL["lock_with_origins"], {**place.keys, "copy_ids": [row[0] for row in found]})
-    rows = connection.execute(_SQL["lock"], {**place.keys, "uids": list(uids)}).fetchall()
+
+    def origins(free: Sequence[int]) -> None:
+        keys = {**place.keys, "copy_ids": [row[0] for row in found], "free": list(free)}
+        connection.execute(_SQL["lock_with_origins"], keys)
+
+    rows = _lock(connection, place, uids, origins_first=origins)
 
     def duplicate(keys: Mapping[str, object]) -> None:
         keys = {**keys, "new_ids": list(new_ids[: len(rows)])}
@@ -211,6 +222,40 @@ def append(
     return Placed(taken.uid_validity, [(0, taken.next_uid)])
 
 
+def _lock(
+    connection: Connection[Any],
+    place: Place,
+    uids: Collection[int],
+    *,
+    keeps_at: datetime | None = None,
+    origins_first: Callable[[Sequence[int]], None] = lambda _: None,
+) -> list[TupleRow]:
+    """Lock messages to be changed; return the ids and UIDs of those that are there.
+
+    Args:
+        connection: to the mailbox's shard.
+        place: where they lie.
+        uids: which.
+        keeps_at: the present moment, if the change keeps a copy from being recalled.
+        origins_first: locks the origins of duplicates, of which those named may be taken although they are prepared.
+    """
+    keys = {**place.keys, "uids": list(uids)}
+    free: set[int] = set()
+    gone: set[int] = set()
+    while True:
+        origins_first(sorted(free))
+        locked = connection.execute(_SQL["lock"], {**keys, "free": sorted(free)}).fetchall()
+        if len(locked) == len(uids):
+            return locked
+        found = connection.execute(_SQL["by_uid"], keys).fetchall()
+        marked = {copy_id for row in found for copy_id in undecided.marked(row)} - free - gone
+        if not marked:
+            return locked
+        standing = undecided.changeable(connection, place.mailbox_id, marked, keeps_at=keeps_at)
+        free |= set(standing.free)
+        gone |= standing.gone
+
+
 @dataclass(frozen=True, slots=True)
 class _Taken:
     uid_validity: int
@@ -241,5 +286,5 @@ def _put(
 
 
 def _held(row: Sequence[Any]) -> Held:
-    uid, copy_id, flags, received_at, size, attachment_count = row
-    return Held(uid, copy_id, Flag(flags), received_at, size, attachment_count)
+    copy_id, facts, uid, flags, received_at, size, attachment_count = row
+    return Held(uid, copy_id, Flag(flags), received_at, size, attachment_count, bool(facts & PREPARED))

@@ -1,9 +1,11 @@
 -- A folder as IMAP sees it. Rows are locked in one order everywhere: the folder that gives UIDs, then copies by their ids.
+-- `hidden` and `free` are of copies that an all-or-nothing recall has prepared: see mailstore.undecided.
 
 -- name: list
-SELECT c.uid, c.message_id, c.flags, m.accepted_at, m.size, m.attachments
+SELECT c.message_id, c.facts, c.uid, c.flags, m.accepted_at, m.size, m.attachments
   FROM copy c JOIN message m ON m.id = c.message_id
  WHERE c.mailbox_id = %(mailbox_id)s AND c.folder = %(folder)s AND c.facts & {deleted} = 0
+   AND c.message_id <> ALL (%(hidden)s::bigint[])
  ORDER BY c.uid
 
 -- name: folder
@@ -32,12 +34,13 @@ UPDATE copy c SET uid = n.uid
 UPDATE folder SET next_uid = next_uid + %(given)s WHERE mailbox_id = %(mailbox_id)s AND folder = %(folder)s
 
 -- name: by_uid
-SELECT message_id, uid, facts, flags FROM copy
+SELECT message_id, facts, uid, flags FROM copy
  WHERE mailbox_id = %(mailbox_id)s AND folder = %(folder)s AND uid = ANY (%(uids)s::int[]) AND facts & {deleted} = 0
 
 -- name: lock
 SELECT message_id, uid FROM copy
  WHERE mailbox_id = %(mailbox_id)s AND folder = %(folder)s AND uid = ANY (%(uids)s::int[]) AND facts & {deleted} = 0
+   AND (facts & {prepared} = 0 OR message_id = ANY (%(free)s::bigint[]))
  ORDER BY message_id
    FOR UPDATE
 
@@ -54,15 +57,17 @@ UPDATE copy
    AND flags <> (flags & ~%(cleared)s::smallint | %(set)s::smallint)
 
 -- name: content
-SELECT b.content
+SELECT c.message_id, c.facts, b.content
   FROM copy c JOIN message m ON m.id = c.message_id JOIN body b ON b.id = m.body_id
  WHERE c.mailbox_id = %(mailbox_id)s AND c.folder = %(folder)s AND c.uid = %(uid)s AND c.facts & {deleted} = 0
+   AND c.message_id <> ALL (%(hidden)s::bigint[])
 
 -- name: heads
 -- The first octets of each; content is stored uncompressed, so only these are read.
-SELECT c.uid, substring(b.content FROM 1 FOR %(octets)s)
+SELECT c.message_id, c.facts, c.uid, substring(b.content FROM 1 FOR %(octets)s)
   FROM copy c JOIN message m ON m.id = c.message_id JOIN body b ON b.id = m.body_id
  WHERE c.mailbox_id = %(mailbox_id)s AND c.folder = %(folder)s AND c.uid = ANY (%(uids)s::int[]) AND c.facts & {deleted} = 0
+   AND c.message_id <> ALL (%(hidden)s::bigint[])
 
 -- name: flagged_deleted
 SELECT message_id, uid FROM copy
@@ -100,6 +105,7 @@ SELECT message_id FROM copy
    AND (message_id = ANY (%(copy_ids)s::bigint[])
         OR message_id IN (SELECT origin_id FROM duplicate
                            WHERE mailbox_id = %(mailbox_id)s AND message_id = ANY (%(copy_ids)s::bigint[])))
+   AND (facts & {prepared} = 0 OR message_id = ANY (%(free)s::bigint[]))
  ORDER BY message_id
    FOR UPDATE
 

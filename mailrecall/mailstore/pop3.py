@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import Connection
 
 from mailrecall.domain.copies import Fact, Folder
-from mailrecall.mailstore import changes, duplicates, reading
+from mailrecall.mailstore import changes, duplicates, reading, undecided
 from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "pop3.sql", {"deleted": str(Fact.DELETED.value), "inbox": str(Folder.INBOX.value)})
@@ -28,7 +28,8 @@ class Listed:
 
 def maildrop(connection: Connection[Any], mailbox_id: int) -> Sequence[Listed]:
     """Return the copies in the inbox, oldest first."""
-    return [Listed(*row) for row in connection.execute(_SQL["maildrop"], {"mailbox_id": mailbox_id})]
+    rows = undecided.read(connection, _SQL["maildrop"], {"mailbox_id": mailbox_id})
+    return [Listed(copy_id, size) for copy_id, _, size in rows]
 
 
 def fetch(connection: Connection[Any], mailbox_id: int, copy_id: int, *, now: datetime) -> bytes | None:

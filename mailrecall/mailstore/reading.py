@@ -14,14 +14,14 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import TupleRow
 
-from mailrecall.domain.copies import Fact, Flag, Folder
-from mailrecall.mailstore import changes, duplicates
+from mailrecall.domain.copies import PREPARED, Fact, Flag, Folder
+from mailrecall.mailstore import changes, duplicates, undecided
 from mailrecall.postgres import queries
 
 _SQL = queries.load(
     __package__,
     "reading.sql",
-    {"deleted": str(Fact.DELETED.value), "seen": str(Flag.SEEN.value)},
+    {"deleted": str(Fact.DELETED.value), "seen": str(Flag.SEEN.value), "prepared": str(PREPARED)},
 )
 
 HIGHEST_ID = 2**63 - 1
@@ -86,26 +86,28 @@ def list_folder(
         before: the id of the last copy of the page before this one.
     """
     parameters = {"mailbox_id": mailbox_id, "folder": folder, "limit": limit, "before": before or HIGHEST_ID}
-    return [_entry(row) for row in connection.execute(_SQL["list_folder"], parameters).fetchall()]
+    return [_entry(row) for row in undecided.read(connection, _SQL["list_folder"], parameters)]
 
 
 def find(connection: Connection[Any], mailbox_id: int, copy_id: int) -> Entry | None:
     """Return a copy as lists show it; not a read."""
-    row = connection.execute(_SQL["find"], _copy(mailbox_id, copy_id)).fetchone()
-    return _entry(row) if row else None
+    rows = undecided.read(connection, _SQL["find"], _copy(mailbox_id, copy_id))
+    return _entry(rows[0]) if rows else None
 
 
 def count_folders(connection: Connection[Any], mailbox_id: int) -> dict[Folder, FolderCount]:
     """Count a mailbox's copies, in all folders, the empty ones too."""
-    rows = connection.execute(_SQL["count_folders"], {"mailbox_id": mailbox_id}).fetchall()
-    counts = {Folder(folder): FolderCount(total, unread) for folder, total, unread in rows}
+    rows = undecided.read(
+        connection, _SQL["count_folders"], {"mailbox_id": mailbox_id}, marked_in=lambda row: row[3] or ()
+    )
+    counts = {Folder(folder): FolderCount(total, unread) for folder, total, unread, _ in rows}
     return {folder: counts.get(folder, FolderCount(0, 0)) for folder in Folder}
 
 
 def content_of(connection: Connection[Any], mailbox_id: int, copy_id: int) -> bytes | None:
     """Return a copy's bytes for this program's own use; whoever shows them records a fact first."""
-    row = connection.execute(_SQL["content"], _copy(mailbox_id, copy_id)).fetchone()
-    return bytes(row[0]) if row else None
+    rows = undecided.read(connection, _SQL["content"], _copy(mailbox_id, copy_id))
+    return bytes(rows[0][2]) if rows else None
 
 
 def open_copy(connection: Connection[Any], mailbox_id: int, copy_id: int, *, now: datetime) -> Shown | None:
@@ -158,14 +160,12 @@ def mark_read(connection: Connection[Any], mailbox_id: int, copy_id: int, *, now
 
 def mark_unread(connection: Connection[Any], mailbox_id: int, copy_id: int) -> bool:
     """Show a copy as unread again; by R2 it stays read. False when there is no such copy."""
-    updated = connection.execute(_SQL["clear_flags"], {**_copy(mailbox_id, copy_id), "flags": Flag.SEEN})
-    return _announced(connection, mailbox_id, copy_id, updated.rowcount)
+    return _changed(connection, mailbox_id, copy_id, _SQL["clear_flags"], {"flags": Flag.SEEN})
 
 
 def move(connection: Connection[Any], mailbox_id: int, copy_id: int, folder: Folder) -> bool:
     """Put a copy into another folder; False when there is no such copy."""
-    updated = connection.execute(_SQL["move"], {**_copy(mailbox_id, copy_id), "folder": folder})
-    return _announced(connection, mailbox_id, copy_id, updated.rowcount)
+    return _changed(connection, mailbox_id, copy_id, _SQL["move"], {"folder": folder})
 
 
 def delete(
@@ -183,10 +183,10 @@ def delete(
     Returns:
         what was done; None when there is no such copy.
     """
-    row = connection.execute(_SQL["lock"], _copy(mailbox_id, copy_id)).fetchone()
-    if row is None:
+    folder = _lock(connection, mailbox_id, copy_id, permanent=permanent, now=now)
+    if folder is None:
         return None
-    if permanent or row[0] == Folder.TRASH:
+    if permanent or folder is Folder.TRASH:
         duplicates.delete_for_good(connection, mailbox_id, [copy_id], now=now)
         changes.announce_own(connection, mailbox_id, copy_id)
         return Removal.FOR_GOOD
@@ -207,19 +207,63 @@ def _record(
     connection: Connection[Any], mailbox_id: int, copy_id: int, facts: Fact, flags: Flag, *, now: datetime
 ) -> bool:
     parameters = {**_copy(mailbox_id, copy_id), "facts": facts, "flags": flags, "now": now}
-    duplicates.record_on_origins(connection, mailbox_id, [copy_id], facts, now=now)
-    if connection.execute(_SQL["record"], parameters).rowcount:
-        if flags:  # a fact alone shows nowhere
+    free: Sequence[int] = ()
+    while True:
+        duplicates.record_on_origins(connection, mailbox_id, [copy_id], facts, free, now=now)
+        if connection.execute(_SQL["record"], {**parameters, "free": list(free)}).rowcount:
+            if flags:  # a fact alone shows nowhere
+                changes.announce_own(connection, mailbox_id, copy_id)
+            return True
+        known = _facts(connection, mailbox_id, copy_id)
+        if known is None:
+            return False
+        if known & facts == facts:
+            return True
+        standing = undecided.changeable(connection, mailbox_id, [copy_id], keeps_at=now)
+        if copy_id in standing.gone:
+            return False
+        free = standing.free
+
+
+def _changed(
+    connection: Connection[Any], mailbox_id: int, copy_id: int, statement: bytes, wanted: dict[str, object]
+) -> bool:
+    """Make a change that no recall looks at; return whether there is such a copy."""
+    free: Sequence[int] = ()
+    while True:
+        parameters = {**_copy(mailbox_id, copy_id), **wanted, "free": list(free)}
+        if connection.execute(statement, parameters).rowcount:
             changes.announce_own(connection, mailbox_id, copy_id)
-        return True
-    row = connection.execute(_SQL["is_recorded"], parameters).fetchone()
-    return bool(row and row[0])
+            return True
+        known = _facts(connection, mailbox_id, copy_id)
+        if known is None or not known & PREPARED or free:
+            return known is not None
+        standing = undecided.changeable(connection, mailbox_id, [copy_id])
+        if copy_id in standing.gone:
+            return False
+        free = standing.free
 
 
-def _announced(connection: Connection[Any], mailbox_id: int, copy_id: int, changed: int) -> bool:
-    if changed:
-        changes.announce_own(connection, mailbox_id, copy_id)
-    return bool(changed) or find(connection, mailbox_id, copy_id) is not None
+def _lock(
+    connection: Connection[Any], mailbox_id: int, copy_id: int, *, permanent: bool, now: datetime
+) -> Folder | None:
+    """Return the folder of a copy, locked for its deletion; None when there is no such copy."""
+    free: Sequence[int] = ()
+    while True:
+        row = connection.execute(_SQL["lock"], {**_copy(mailbox_id, copy_id), "free": list(free)}).fetchone()
+        if row is not None:
+            return Folder(row[0])
+        entry = find(connection, mailbox_id, copy_id)
+        if entry is None:
+            return None
+        for_good = permanent or entry.folder is Folder.TRASH
+        standing = undecided.changeable(connection, mailbox_id, [copy_id], keeps_at=now if for_good else None)
+        free = standing.free
+
+
+def _facts(connection: Connection[Any], mailbox_id: int, copy_id: int) -> int | None:
+    row = connection.execute(_SQL["facts"], _copy(mailbox_id, copy_id)).fetchone()
+    return row[0] if row else None
 
 
 def _copy(mailbox_id: int, copy_id: int) -> dict[str, object]:
@@ -227,5 +271,5 @@ def _copy(mailbox_id: int, copy_id: int) -> dict[str, object]:
 
 
 def _entry(row: TupleRow) -> Entry:
-    copy_id, folder, flags, *listed = row
+    copy_id, _facts_of, folder, flags, *listed = row
     return Entry(copy_id, Folder(folder), Flag(flags), *listed)

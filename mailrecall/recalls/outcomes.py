@@ -24,7 +24,7 @@ log = logs.get(__name__)
 _SQL = queries.load(
     __package__,
     "outcomes.sql",
-    {outcome.name: str(outcome.value) for outcome in (Outcome.RECALLED, Outcome.EXTERNAL, Outcome.UNREACHABLE)},
+    {outcome.name: str(outcome.value) for outcome in Outcome},
 )
 
 _PAGE = 2000
@@ -155,9 +155,8 @@ def of_mailboxes(databases: Databases, ledger: Ledger, shard: int, mailbox_ids: 
     return found
 
 
-def failed_on(databases: Databases, ledger: Ledger, shard: int) -> Iterator[Standing]:
+def failed_on(databases: Databases, ledger: Ledger, shard: int, after: int = 0) -> Iterator[Standing]:
     """Go through the recipients on one shard whose copies stayed, by mailbox id; one page is in memory at a time."""
-    after = 0
     while True:
         parameters = {
             "recall_id": ledger.recall_id,
@@ -175,25 +174,24 @@ def failed_on(databases: Databases, ledger: Ledger, shard: int) -> Iterator[Stan
 
 
 def unreachable(databases: Databases, ledger: Ledger) -> Iterator[Standing]:
-    """Go through the recipients whose copies stayed, or may have, because no shard answered for them."""
+    """Go through the recipients that no shard answered for, and whose copies stayed or may have."""
     return (one for one in unanswered(databases, ledger) if one.outcome is not Outcome.RECALLED)
 
 
-def unanswered(databases: Databases, ledger: Ledger) -> Iterator[Standing]:
+def unanswered(databases: Databases, ledger: Ledger, *, batch: int | None = None) -> Iterator[Standing]:
     """Go through the recipients that no shard answered for: no ledger names them, the delivery batches do.
 
-    What had not been delivered to them either counts as recalled (R16).
+    What had not been delivered to them either counts as recalled (R16). With `batch` only those of that one.
     """
-    for batch in ledger.given_up:
-        parameters = {"recall_id": ledger.recall_id, "batch": batch, "furthest": ledger.scope.value}
+    for number in ledger.given_up if batch is None else (batch,):
+        parameters = {"recall_id": ledger.recall_id, "batch": number, "furthest": ledger.scope.value}
         with databases.control() as connection:
             rows = connection.execute(_SQL["recipients_of_batch"], parameters).fetchall()
         yield from (Standing(mailbox_id, via, Outcome(outcome)) for mailbox_id, via, outcome in rows)
 
 
-def externals(databases: Databases, recall_id: int) -> Iterator[External]:
+def externals(databases: Databases, recall_id: int, after: str = "") -> Iterator[External]:
     """Go through the recipients outside the platform, by address. Local ones out of scope are in the ledgers (R1)."""
-    after = ""
     while True:
         parameters = {"recall_id": recall_id, "after": after, "limit": _PAGE}
         with databases.control() as connection:

@@ -13,10 +13,12 @@ SELECT e.address, e.account_id
  ORDER BY e.position
 
 -- name: recipients_of_batch
--- As `give_up_batches` counts them.
+-- As `give_up_batches` counts them, and `assume_carried_out`.
 SELECT one.mailbox_id, one.via,
-       CASE WHEN b.state = 'unreachable' THEN {UNREACHABLE} WHEN one.kinship > %(furthest)s THEN {EXTERNAL} ELSE {RECALLED} END
+       CASE WHEN b.state = 'unreachable' THEN {UNREACHABLE} WHEN one.kinship > %(furthest)s THEN {EXTERNAL}
+            WHEN x.verdict = 'release' THEN {VETOED} ELSE {RECALLED} END
   FROM recall r
+  LEFT JOIN decision x ON x.recall_id = r.id AND x.attempt = r.attempt
   JOIN recall_batch b ON b.recall_id = r.id
   JOIN delivery_batch d ON d.message_id = r.message_id AND d.batch = b.batch,
        unnest(d.mailbox_ids, d.via, d.kinship) AS one (mailbox_id, via, kinship)

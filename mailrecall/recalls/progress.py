@@ -1,6 +1,6 @@
 """The states of a recall and its batches, moved on by the recall service, always in the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,15 +9,19 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from mailrecall.domain.outcomes import Tally
+from mailrecall.audit import trail
 from mailrecall.domain.policy import Policy
-from mailrecall.domain.recalls import Result, State, result_of
+from mailrecall.domain.recalls import Result, State, Verdict, result_of
+from mailrecall.domain.trail import SYSTEM, Entry, Event
+from mailrecall.mailstore.batch import Batch, Notice
+from mailrecall.mailstore.residence import MailboxMovedError
 from mailrecall.mailstore.withdrawal import Counts
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
 from mailrecall.outbox.work import Work
 from mailrecall.postgres import queries
-from mailrecall.recalls.views import get
+from mailrecall.recalls import all_or_nothing, lanes
+from mailrecall.recalls.views import RecallView, get
 
 _SQL = queries.load(__package__, "recalls.sql")
 
@@ -31,15 +35,46 @@ class PlannedBatch:
     notice_message_id: int | None
     requested_at: datetime
     deadline_at: datetime
+    attempt: int
+    verdict: Verdict | None
+    """R13: how an all-or-nothing recall was decided, if it was."""
     state: str
     recipients: int
     first: int
     last: int
     out_of_scope: Sequence[int]
 
+    def as_batch(self, recall_id: int, number: int, notice: Notice | None = None) -> Batch:
+        """Return the batch as its shard is told of it."""
+        return Batch(
+            recall_id=recall_id,
+            batch=number,
+            message_id=self.message_id,
+            first=self.first,
+            last=self.last,
+            recipients=self.recipients,
+            out_of_scope=self.out_of_scope,
+            notice=notice,
+            attempt=self.attempt,
+            all_or_nothing=self.policy.all_or_nothing,
+        )
+
 
 GIVEN_UP = ("unreachable", "assumed")
 """States of a batch whose shard did not answer by the deadline; `assumed` is still to be withdrawn (R16)."""
+
+
+def message_of(connection: Connection[Any], recall_id: int) -> int:
+    """Return a recall's message.
+
+    Raises:
+        LookupError: there is no such recall.
+    """
+    row = connection.execute(_SQL["message_of_recall"], {"recall_id": recall_id}).fetchone()
+    if row is None:
+        raise LookupError(f"There is no recall {recall_id}.")
+    message_id: int = row[0]
+    return message_id
 
 
 def lock_for_plan(connection: Connection[Any], recall_id: int) -> tuple[int, State] | None:
@@ -58,6 +93,7 @@ def plan(connection: Connection[Any], recall_id: int, message_id: int, *, now: d
     connection.execute(_SQL["plan_batches"], keys)
     row = connection.execute(_SQL["start_running"], keys).fetchone()
     batches: int = row[0] if row else 0
+    all_or_nothing.decide_what_was_never_sent(connection, recall_id, now=now)
     outbox.add(connection, work_left(connection, recall_id), due_at=now)
     return batches
 
@@ -73,7 +109,8 @@ def batch_to_withdraw(connection: Connection[Any], recall_id: int, batch: int) -
         found = cursor.execute(_SQL["batch_to_withdraw"], parameters).fetchone()
     if found is None:
         return None
-    return PlannedBatch(**{**found, "policy": policy, "out_of_scope": found["out_of_scope"] or ()})
+    verdict = Verdict(found["verdict"]) if found["verdict"] else None
+    return PlannedBatch(**{**found, "policy": policy, "verdict": verdict, "out_of_scope": found["out_of_scope"] or ()})
 
 
 def author_address(connection: Connection[Any], message_id: int) -> str:
@@ -93,29 +130,40 @@ def recipients_of_batch(connection: Connection[Any], recall_id: int, batch: int)
     return row[0], row[1]
 
 
-def record_batch(connection: Connection[Any], recall_id: int, batch: int, counts: Counts, *, now: datetime) -> None:
-    """Record a batch's counts; a second time changes nothing. The last one sets off the settlement.
+def record_batch(connection: Connection[Any], recall_id: int, batch: int, counts: Counts, *, now: datetime) -> bool:
+    """Record a batch's counts; a second time changes nothing.
 
     A batch that was given up, and whose shard answered after all, is corrected: what the shard committed is the truth.
+
+    Returns:
+        whether it was the last: the caller settles the recall, in the same transaction.
+
+    Raises:
+        MailboxMovedError: the batch was divided since the shard counted.
     """
+    if not counts:
+        # R26: an undo took the place of a withdrawal that was given up; what was said of the batch stays
+        return False
     locked = connection.execute(_SQL["lock_recall"], {"recall_id": recall_id}).fetchone()
     parameters = {"recall_id": recall_id, "batch": batch, "counts": Jsonb(counts), "now": now}
     row = connection.execute(_SQL["batch_done"], parameters).fetchone()
     if row is None or locked is None or not row[1]:
-        return
+        return False
+    if counts and row[2] != sum(n for outcomes in counts.values() for n in outcomes.values()):
+        # mailboxes moved after the shard had counted them: it has corrected its counts since; none: an undo came first
+        raise MailboxMovedError
     if row[0] in GIVEN_UP:
-        correct(connection, recall_id)
-        return
+        correct(connection, recall_id, now=now)
+        return False
     left = connection.execute(_SQL["batches_left"], {"recall_id": recall_id, "done": 1}).fetchone()
-    if left is not None and left[0] == 0:
-        outbox.add(connection, [work.settle(recall_id)], due_at=now)
+    return left is not None and left[0] == 0
 
 
-def settle(connection: Connection[Any], recall_id: int, *, now: datetime) -> Tally | None:
+def settle(connection: Connection[Any], recall_id: int, *, now: datetime) -> RecallView | None:
     """Settle a recall whose batches are all done, with the work of reporting it.
 
     Returns:
-        what it came to, or None when it is not to be settled (again).
+        the recall with what it came to, or None when it is not to be settled (again).
     """
     connection.execute(_SQL["lock_recall"], {"recall_id": recall_id})
     view = get(connection, recall_id)
@@ -125,15 +173,34 @@ def settle(connection: Connection[Any], recall_id: int, *, now: datetime) -> Tal
     if not connection.execute(_SQL["settle"], parameters).rowcount:
         return None
     outbox.add(connection, [work.summarise(recall_id)], due_at=now)
-    return view.tally
+    _record_counts(connection, Event.RECALL_SETTLED, view, now=now)
+    return view
 
 
-def correct(connection: Connection[Any], recall_id: int) -> None:
+def correct(connection: Connection[Any], recall_id: int, *, now: datetime) -> None:
     """Judge a settled recall's result again after one of its batches was corrected."""
     view = get(connection, recall_id)
     if view is not None and view.state is State.SETTLED:
         result: Result = result_of(view.tally)
         connection.execute(_SQL["correct_result"], {"recall_id": recall_id, "result": result})
+        _record_counts(connection, Event.RECALL_CORRECTED, view, now=now)
+
+
+def _record_counts(connection: Connection[Any], event: Event, view: RecallView, *, now: datetime) -> None:
+    """R27: how many copies ended how, and nobody's name (R23)."""
+    details = {"result": result_of(view.tally).value, "outcomes": view.tally.as_slugs()}
+    trail.append(connection, _entry(event, view, details), now=now)
+
+
+def _entry(event: Event, view: RecallView, details: Mapping[str, object]) -> Entry:
+    return Entry(
+        organisation_id=view.organisation_id,
+        event=event,
+        actor=SYSTEM,
+        recall_id=view.id,
+        message_id=view.message_id,
+        details=details,
+    )
 
 
 def overdue(connection: Connection[Any], *, answer_by: datetime) -> list[int]:
@@ -151,20 +218,30 @@ def give_up(connection: Connection[Any], recall_id: int, *, now: datetime) -> in
     policy = connection.execute(_SQL["recall_policy"], {"recall_id": recall_id}).fetchone()
     if locked is None or policy is None or locked[1] is not State.RUNNING:
         return 0
-    furthest = Policy.from_mapping(policy[0]).furthest_in_scope.value
+    switches = Policy.from_mapping(policy[0])
+    furthest = switches.furthest_in_scope.value
     keys = {"recall_id": recall_id, "message_id": locked[0], "furthest": furthest, "now": now}
-    given_up = connection.execute(_SQL["give_up_batches"], keys).rowcount
-    if given_up:
-        connection.execute(_SQL["batches_left"], {"recall_id": recall_id, "done": given_up})
+    if switches.all_or_nothing:
+        given_up = all_or_nothing.give_up(connection, recall_id, keys, now=now)
+    else:
+        given_up = connection.execute(_SQL["give_up_batches"], keys).rowcount
         connection.execute(_SQL["close_withdrawals"], keys)
-        outbox.add(connection, [work.settle(recall_id)], due_at=now)
+    if given_up:
+        left = connection.execute(_SQL["batches_left"], {"recall_id": recall_id, "done": given_up}).fetchone()
+        if left is not None and left[0] == 0:
+            outbox.add(connection, [work.settle(recall_id)], due_at=now)
+        if (view := get(connection, recall_id)) is not None:
+            trail.append(connection, _entry(Event.SHARDS_GIVEN_UP, view, {"batches": given_up}), now=now)
     return given_up
 
 
 def work_left(connection: Connection[Any], recall_id: int) -> list[Work]:
     """Return the work that moves a running recall on."""
     pending = connection.execute(_SQL["pending_batches"], {"recall_id": recall_id}).fetchall()
-    return [work.withdraw(recall_id, batch, shard) for batch, shard in pending] or [work.settle(recall_id)]
+    # R13: all or nothing is prepared everywhere before anything is withdrawn
+    todo = work.prepare if all_or_nothing.is_undecided(connection, recall_id) else work.withdraw
+    small = lanes.is_small(connection, recall_id)
+    return [todo(recall_id, batch, shard, small=small) for batch, shard in pending] or [work.settle(recall_id)]
 
 
 def stuck(connection: Connection[Any], *, before: datetime) -> list[tuple[int, State]]:

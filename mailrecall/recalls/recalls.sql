@@ -26,10 +26,13 @@ SELECT m.id, m.sender_account_id, m.organisation_id, m.channel, m.accepted_at,
  WHERE m.id = %(message_id)s
 
 -- name: recall_of_message
-SELECT id, requested_by, organisation_id FROM recall WHERE message_id = %(message_id)s
+-- R12: one a message, until all of it was undone (R26); from then on it is as if nobody had asked.
+SELECT id, requested_by, organisation_id FROM recall WHERE message_id = %(message_id)s AND undone_at IS NULL
 
 -- name: recent_recalls
-SELECT count(*) FROM recall WHERE requested_by = %(account_id)s AND requested_at > %(since)s
+-- What was asked for in one go counts once (R21).
+SELECT (SELECT count(*) FROM recall WHERE requested_by = %(account_id)s AND requested_at > %(since)s AND request_id IS NULL)
+       + (SELECT count(*) FROM recall_request WHERE requested_by = %(account_id)s AND requested_at > %(since)s)
 
 -- name: insert_recall
 INSERT INTO recall (message_id, organisation_id, requested_by, as_administrator, reason, policy, requested_at, deadline_at,
@@ -44,7 +47,11 @@ WITH reopened AS (
     UPDATE recall_batch b SET state = 'pending', counts = NULL, done_at = NULL
      WHERE b.recall_id = %(recall_id)s
        AND (b.state = 'unreachable' OR b.counts @? '$.*.unreachable')
-       AND EXISTS (SELECT FROM recall r WHERE r.id = b.recall_id AND r.state = 'settled')
+       -- R26: what was purged of its ledger would be taken for gone
+       AND EXISTS (SELECT FROM recall r WHERE r.id = b.recall_id AND r.state = 'settled' AND r.purged_at IS NULL)
+       -- of all or nothing, only what was decided to go is carried on with
+       AND NOT EXISTS (SELECT FROM recall r JOIN decision d ON d.recall_id = r.id AND d.attempt = r.attempt
+                        WHERE r.id = b.recall_id AND d.verdict = 'release')
     RETURNING b.batch, b.shard
 ), running AS (
     UPDATE recall SET state = 'running', result = NULL, settled_at = NULL, deadline_at = %(deadline_at)s,
@@ -67,6 +74,13 @@ SELECT r.id, r.public_id, r.message_id, r.organisation_id, r.requested_by, r.as_
   FROM recall r JOIN message m ON m.id = r.message_id
  WHERE r.id = %(recall_id)s
 
+-- name: recall_of_message_id
+SELECT r.id, r.public_id, r.message_id, r.organisation_id, r.requested_by, r.as_administrator, r.reason, r.policy,
+       r.requested_at, r.deadline_at, r.state, r.result, r.settled_at, r.external, r.report_message_id,
+       r.author_report_message_id, m.subject
+  FROM recall r JOIN message m ON m.id = r.message_id
+ WHERE r.message_id = %(message_id)s AND r.undone_at IS NULL
+
 -- name: batch_counts
 SELECT recipients, counts FROM recall_batch WHERE recall_id = %(recall_id)s
 
@@ -74,14 +88,22 @@ SELECT recipients, counts FROM recall_batch WHERE recall_id = %(recall_id)s
 SELECT via, count(*) FROM external_recipient WHERE message_id = %(message_id)s GROUP BY via
 
 -- name: marks
-SELECT message_id, public_id, state, result FROM recall WHERE message_id = ANY(%(message_ids)s)
+-- R15: of several recalls, all but the last undone, the last.
+SELECT DISTINCT ON (r.message_id) r.message_id, r.public_id, r.state, r.result,
+       CASE WHEN u.recall_id IS NOT NULL THEN CASE WHEN u.restored_at IS NULL THEN 'restoring' ELSE 'restored' END END
+  FROM recall r LEFT JOIN undo u ON u.recall_id = r.id
+ WHERE r.message_id = ANY(%(message_ids)s)
+ ORDER BY r.message_id, r.id DESC
+
+-- name: message_of_recall
+SELECT message_id FROM recall WHERE id = %(recall_id)s
 
 -- name: lock_for_plan
 SELECT id, message_id, state FROM recall WHERE id = %(recall_id)s FOR UPDATE
 
 -- name: plan_batches
 INSERT INTO recall_batch (recall_id, batch, shard, recipients)
-SELECT %(recall_id)s, batch, shard, cardinality(mailbox_ids) FROM delivery_batch WHERE message_id = %(message_id)s
+SELECT %(recall_id)s, batch, shard, recipients FROM delivery_batch WHERE message_id = %(message_id)s
 ON CONFLICT DO NOTHING
 
 -- name: start_running
@@ -96,14 +118,16 @@ RETURNING batches_left
 SELECT batch, shard FROM recall_batch WHERE recall_id = %(recall_id)s AND state = 'pending' ORDER BY batch
 
 -- name: batch_to_withdraw
--- Everything one withdrawal needs but the recipients themselves, who are read only when some have no copy.
-SELECT r.message_id, r.policy, r.notice_message_id, r.requested_at, r.deadline_at, b.state, b.recipients,
-       d.mailbox_ids[1] AS first, d.mailbox_ids[cardinality(d.mailbox_ids)] AS last,
-       (SELECT array_agg(m) FROM unnest(d.mailbox_ids, d.kinship) AS k (m, kinship)
-         WHERE k.kinship > %(furthest)s) AS out_of_scope
+-- Everything one withdrawal needs but the recipients themselves, who are read only when some have no copy or are out of scope.
+SELECT r.message_id, r.policy, r.notice_message_id, r.requested_at, r.deadline_at, r.attempt, x.verdict, b.state, b.recipients,
+       d.first, d.last,
+       CASE WHEN d.furthest_kinship > %(furthest)s
+            THEN (SELECT array_agg(m) FROM unnest(d.mailbox_ids, d.kinship) AS k (m, kinship) WHERE k.kinship > %(furthest)s)
+       END AS out_of_scope
   FROM recall r
   JOIN recall_batch b ON b.recall_id = r.id
   JOIN delivery_batch d ON d.message_id = r.message_id AND d.batch = b.batch
+  LEFT JOIN decision x ON x.recall_id = r.id AND x.attempt = r.attempt
  WHERE r.id = %(recall_id)s AND b.batch = %(batch)s
 
 -- name: recall_policy
@@ -122,13 +146,13 @@ SELECT d.mailbox_ids, d.via
 -- name: batch_done
 -- Also takes the place of a verdict 'unreachable' that came before the shard's answer: what the shard committed is the truth.
 WITH before AS (
-    SELECT state FROM recall_batch WHERE recall_id = %(recall_id)s AND batch = %(batch)s FOR UPDATE
+    SELECT state, recipients FROM recall_batch WHERE recall_id = %(recall_id)s AND batch = %(batch)s FOR UPDATE
 ), written AS (
     UPDATE recall_batch SET state = 'done', counts = %(counts)s, done_at = %(now)s
      WHERE recall_id = %(recall_id)s AND batch = %(batch)s AND state <> 'done'
     RETURNING 1
 )
-SELECT before.state, EXISTS (SELECT FROM written) FROM before
+SELECT before.state, EXISTS (SELECT FROM written), before.recipients FROM before
 
 -- name: batches_left
 -- The row lock makes exactly one batch the last.

@@ -7,21 +7,26 @@ from typing import Any
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from mailrecall.audit import trail
+from mailrecall.domain.approvals import needs_approval
 from mailrecall.domain.copies import message_of
 from mailrecall.domain.policy import Policy
 from mailrecall.domain.recalls import (
-    Channel,
     Refusal,
     Refused,
     Requester,
     Subject,
     clean_reason,
     judge,
+    judge_repeat,
 )
+from mailrecall.domain.trail import Actor, Entry, Event
 from mailrecall.messages import holding
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
 from mailrecall.postgres import queries
+from mailrecall.recalls import approvals, previews, subjects
+from mailrecall.recalls.batches import Batch
 from mailrecall.recalls.views import RecallView, get
 
 _SQL = queries.load(__package__, "recalls.sql")
@@ -33,6 +38,15 @@ class Requested:
 
     recall: RecallView
     created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitsApproval(Refused):
+    """R21: so many copies that a second administrator has to agree; the request waits for that."""
+
+    batch: Batch
+    recorded: Entry | None
+    """What the audit trail gets of it; nothing if it waited before."""
 
 
 def request(
@@ -62,21 +76,63 @@ def request(
     """
     reason = clean_reason(reason)
     message_id = message_of(copy_id)
+    requested = _request(connection, requester, message_id, reason, policy, now=now, deadline=deadline)
+    # R27: last, because whatever else the organisation records waits from here to the commit
+    if isinstance(requested, AwaitsApproval):
+        trail.append_all(connection, [requested.recorded] if requested.recorded else [], now=now)
+    else:
+        trail.append(connection, _recorded(requester, message_id, reason, requested), now=now)
+    return requested
+
+
+def _recorded(requester: Requester, message_id: int, reason: str, requested: Requested | Refused) -> Entry:
+    """R27: say what was asked for, and what was answered."""
+    details: dict[str, object] = {"reason": reason}
+    if isinstance(requested, Refused):
+        event, recall_id = Event.RECALL_REFUSED, None
+        details["refusal"] = requested.refusal.value
+    else:
+        event = Event.RECALL_REQUESTED if requested.created else Event.RECALL_REPEATED
+        recall_id = requested.recall.id
+        details["as_administrator"] = requested.recall.as_administrator
+    return Entry(
+        organisation_id=requester.organisation_id,
+        event=event,
+        actor=Actor.account(requester.account_id),
+        recall_id=recall_id,
+        message_id=message_id,
+        details=details,
+    )
+
+
+def _request(
+    connection: Connection[Any],
+    requester: Requester,
+    message_id: int,
+    reason: str,
+    policy: Policy,
+    *,
+    now: datetime,
+    deadline: timedelta,
+) -> Requested | Refused:
     connection.execute(_SQL["wait_briefly"])
     connection.execute(_SQL["lock_subject"], {"message_id": message_id})
-    row = connection.execute(
-        _SQL["subject"], {"message_id": message_id, "in_scope": list(range(policy.furthest_in_scope + 1))}
-    ).fetchone()
-    subject = Subject(row[1], row[2], Channel(row[3]), row[4], row[5]) if row else None
+    subject = subjects.subject_of(connection, message_id, policy)
     existing = connection.execute(_SQL["recall_of_message"], {"message_id": message_id}).fetchone()
     if existing:
         return _repeat(connection, requester, existing, subject, now=now, deadline=deadline)
-    recent = connection.execute(
-        _SQL["recent_recalls"], {"account_id": requester.account_id, "since": now - timedelta(hours=1)}
-    ).fetchone()
-    verdict = judge(requester, subject, policy, recent_recalls=recent[0] if recent else 0, now=now)
+    verdict = judge(
+        requester, subject, policy, recent_recalls=subjects.recent_recalls(connection, requester, now=now), now=now
+    )
     if isinstance(verdict, Refused):
         return verdict
+    if verdict.as_administrator:
+        copies = previews.copies_of(connection, [message_id], policy, now=now)[message_id]
+        if needs_approval(copies, policy, as_administrator=True):
+            batch, recorded = approvals.ask_for_one(
+                connection, requester, message_id, reason, policy, copies=copies, now=now
+            )
+            return AwaitsApproval(Refusal.APPROVAL_REQUIRED, batch=batch, recorded=recorded)
     inserted = connection.execute(
         _SQL["insert_recall"],
         {
@@ -109,17 +165,10 @@ def _repeat(
     deadline: timedelta,
 ) -> Requested | Refused:
     recall_id, requested_by, organisation_id = existing
-    author = subject is not None and subject.sender_account_id == requester.account_id
-    if organisation_id != requester.organisation_id:
-        return Refused(Refusal.NOT_FOUND)
-    if not (author or requester.administrator or requested_by == requester.account_id):
-        return Refused(Refusal.NOT_SENDER)
-    # the recall before its batches, as everybody else locks them
-    connection.execute(_SQL["lock_recall"], {"recall_id": recall_id})
-    rows = connection.execute(
-        _SQL["reopen_unreachable"], {"recall_id": recall_id, "deadline_at": now + deadline}
-    ).fetchall()
-    outbox.add(connection, [work.withdraw(recall_id, batch, shard) for batch, shard in rows], due_at=now)
+    verdict = judge_repeat(requester, subject, requested_by=requested_by, organisation_id=organisation_id)
+    if isinstance(verdict, Refused):
+        return verdict
+    subjects.try_again(connection, recall_id, now=now, deadline=deadline)
     return Requested(_existing(connection, recall_id), created=False)
 
 

@@ -1,6 +1,6 @@
 """What can be said of a recall at any moment, read from the control database alone: counts, never addresses (R23)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,9 +13,11 @@ from mailrecall.domain.copies import message_of
 from mailrecall.domain.outcomes import Outcome, Tally
 from mailrecall.domain.policy import Policy
 from mailrecall.domain.recalls import Result, State
+from mailrecall.domain.undo import UndoState
 from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "recalls.sql")
+_WATCHING = queries.load(__package__, "watching.sql")
 
 NAMED_DIRECTLY = 0
 """The `via` of recipients that the envelope names; any other is the envelope position of the group that led to them."""
@@ -57,6 +59,12 @@ class RecallMark:
     public_id: UUID
     state: State
     result: Result | None
+    undo: UndoState | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether asking again gives this recall (R12): until all of it was undone (R26)."""
+        return self.undo is not UndoState.RESTORED
 
 
 def find(connection: Connection[Any], public_id: UUID) -> RecallView | None:
@@ -69,11 +77,25 @@ def get(connection: Connection[Any], recall_id: int) -> RecallView | None:
     return _view(connection, "recall_by_id", {"recall_id": recall_id})
 
 
+def of_message(connection: Connection[Any], message_id: int) -> RecallView | None:
+    """Return the recall of a message; None when it was never recalled, or all of it was undone (R26)."""
+    return _view(connection, "recall_of_message_id", {"message_id": message_id})
+
+
 def of_messages(connection: Connection[Any], copy_ids: Sequence[int]) -> dict[int, RecallMark]:
     """Return the marks for a list of Sent copies, by message id (even); messages never recalled are left out."""
     ids = [message_of(copy_id) for copy_id in copy_ids]
     rows = connection.execute(_SQL["marks"], {"message_ids": ids}).fetchall()
-    return {row[0]: RecallMark(row[0], row[1], State(row[2]), Result(row[3]) if row[3] else None) for row in rows}
+    return {
+        message_id: RecallMark(
+            message_id,
+            public_id,
+            State(state),
+            Result(result) if result else None,
+            UndoState(undo) if undo else None,
+        )
+        for message_id, public_id, state, result, undo in rows
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +109,32 @@ def _view(connection: Connection[Any], query: str, parameters: Mapping[str, obje
         row = cursor.execute(_SQL[query], parameters).fetchone()
     if row is None:
         return None
-    external = row.pop("external")
     with connection.cursor(row_factory=class_row(_Batch)) as batches:
         planned = batches.execute(_SQL["batch_counts"], {"recall_id": row["id"]}).fetchall()
-        by_via = add_up([batch.counts for batch in planned if batch.counts])
-    for via, count in connection.execute(_SQL["externals_by_via"], {"message_id": row["message_id"]}).fetchall():
+    externals = connection.execute(_SQL["externals_by_via"], {"message_id": row["message_id"]}).fetchall()
+    return _assembled(row, planned, externals)
+
+
+def many(connection: Connection[Any], recall_ids: Collection[int]) -> dict[int, RecallView]:
+    """Return recalls by their numbers, with as many statements for many as for one."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(_WATCHING["recalls"], {"recall_ids": list(recall_ids)}).fetchall()
+    planned: dict[int, list[_Batch]] = {}
+    for recall_id, *batch in connection.execute(_WATCHING["batches"], {"recall_ids": list(recall_ids)}).fetchall():
+        planned.setdefault(recall_id, []).append(_Batch(*batch))
+    externals: dict[int, list[tuple[int, int]]] = {}
+    message_ids = {"message_ids": [row["message_id"] for row in rows]}
+    for message_id, via, count in connection.execute(_WATCHING["externals"], message_ids).fetchall():
+        externals.setdefault(message_id, []).append((via, count))
+    return {
+        row["id"]: _assembled(row, planned.get(row["id"], ()), externals.get(row["message_id"], ())) for row in rows
+    }
+
+
+def _assembled(row: dict[str, Any], planned: Sequence[_Batch], externals: Sequence[tuple[int, int]]) -> RecallView:
+    external = row.pop("external")
+    by_via = add_up([batch.counts for batch in planned if batch.counts])
+    for via, count in externals:
         by_via[via] = by_via.get(via, Tally({})) + Tally.of({Outcome.EXTERNAL: count})
     return RecallView(
         **{
