@@ -1,0 +1,1 @@
+"""After a restoration: backups of slightly different moments are brought together (docs/backup.md)."""

@@ -1,0 +1,189 @@
+"""Bringing a restored control database and restored shards together, before anybody is let in (docs/backup.md).
+
+What the control database knows to be done, and a shard has forgotten, is done again: copies that were recalled and are
+back go once more, mail that had arrived arrives. What a shard knows and the control database has forgotten is said.
+No number that a shard has seen is given out a second time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from mailrecall import logs
+from mailrecall.domain.batches import FIRST_MOVED
+from mailrecall.outbox import store as outbox
+from mailrecall.outbox import work
+from mailrecall.postgres import queries
+from mailrecall.postgres.databases import Databases
+from mailrecall.shards.errors import ShardError
+
+log = logs.get(__name__)
+
+_SQL = queries.load(__package__, "reconciling.sql", {"FIRST_MOVED": str(FIRST_MOVED)})
+
+_PAGE = 5000
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the databases said differently, and what was done about it."""
+
+    deposited_again: int = 0
+    """Batches of mail that a shard had forgotten, and gets again."""
+    filed_again: int = 0
+    """Authors' copies, likewise."""
+    withdrawn_again: int = 0
+    """Batches of recalls that a shard had forgotten: their copies were back, and go again."""
+    lost_messages: set[int] = field(default_factory=set)
+    """Messages that a shard had forgotten and whose content is nowhere any more."""
+    unknown_messages: set[int] = field(default_factory=set)
+    """Messages on shards that the control database has forgotten: they can be read, and not recalled."""
+    unknown_recalls: set[int] = field(default_factory=set)
+    """Recalls that shards carried out and the control database has forgotten: their copies are gone."""
+
+
+def reconcile(databases: Databases, *, since: datetime, deadline: timedelta, now: datetime) -> Findings:
+    """Reconcile all databases; the services are stopped. A second time finds nothing more to do.
+
+    Args:
+        databases: control and shards, restored and migrated.
+        since: what was done before that moment is taken to be in all backups.
+        deadline: how long shards have for recalls that run again (R9).
+        now: the present moment.
+
+    Raises:
+        ShardError: backups from before and after a move of mailboxes cannot be brought together.
+    """
+    for shard in databases.shards:
+        _check_moves(databases, shard)
+    _use_no_number_twice(databases)
+    found = Findings()
+    for shard in databases.shards:
+        for message_id, batch in _forgotten(databases, shard, "deposited", "without_deposit", since):
+            if _again(databases, found, message_id, now=now, deposit=(batch, shard)):
+                found.deposited_again += 1
+        for message_id, _ in _forgotten(databases, shard, "filed", "without_author_copy", since):
+            if _again(databases, found, message_id, now=now, author_copy_on=shard):
+                found.filed_again += 1
+        for recall_id, batch in _forgotten(databases, shard, "withdrawn", "without_withdrawal", since):
+            _withdraw_again(databases, recall_id, batch, shard, deadline_at=now + deadline, now=now)
+            found.withdrawn_again += 1
+        found.unknown_messages |= set(_unknown(databases, shard, "deposited_here", "known_messages"))
+        found.unknown_recalls |= set(_unknown(databases, shard, "withdrawn_here", "known_recalls"))
+    log.info(
+        "backups.reconciled",
+        deposited_again=found.deposited_again,
+        filed_again=found.filed_again,
+        withdrawn_again=found.withdrawn_again,
+        lost=len(found.lost_messages),
+        unknown_messages=len(found.unknown_messages),
+        unknown_recalls=len(found.unknown_recalls),
+    )
+    return found
+
+
+def _check_moves(databases: Databases, shard: int) -> None:
+    with databases.control() as control:
+        completed, begun = control.execute(_SQL["last_moves"], {"shard": shard}).fetchall()[0]
+    with databases.shard(shard) as connection:
+        known = connection.execute(_SQL["numbers"]).fetchall()[0][3]
+    if known < completed:
+        raise ShardError(
+            f"Shard {shard} was restored to a moment before move {completed}, which the control database knows to be"
+            " done: restore the shard to a later moment, or the control database and all shards to an earlier one."
+        )
+    if known > begun:
+        raise ShardError(
+            f"Shard {shard} took part in move {known}, which the control database does not know of: restore the control"
+            " database to a later moment, or the shards to an earlier one."
+        )
+
+
+def _use_no_number_twice(databases: Databases) -> None:
+    names = ("message_id", "recall_id", "mailbox_id", "move_id", "batch")
+    highest = dict.fromkeys(names, 0)
+    for shard in databases.shards:
+        with databases.shard(shard) as connection:
+            row = connection.execute(_SQL["numbers"]).fetchall()[0]
+        highest = {name: max(highest[name], number) for name, number in zip(names, row, strict=True)}
+    with databases.control() as control:
+        control.execute(_SQL["use_no_number_twice"], highest)
+
+
+def _forgotten(databases: Databases, shard: int, done: str, without: str, since: datetime) -> Iterator[tuple[int, int]]:
+    """Go through what the control database knows to be done on a shard, and the shard does not."""
+    after = (0, 0)
+    while True:
+        keys = {"shard": shard, "since": since, "after": after[0], "after_batch": after[1], "limit": _PAGE}
+        with databases.control() as control:
+            rows = control.execute(_SQL[done], keys).fetchall()
+        if not rows:
+            return
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        lists = dict(zip(("ids", "batches", "messages", "firsts", "lasts"), columns, strict=False))
+        with databases.shard(shard) as connection:
+            missing = connection.execute(_SQL[without], lists).fetchall()
+        yield from ((number, batch) for number, batch in missing)
+        after = (rows[-1][0], rows[-1][1] if done != "filed" else 0)
+
+
+def _again(
+    databases: Databases,
+    found: Findings,
+    message_id: int,
+    *,
+    now: datetime,
+    deposit: tuple[int, int] | None = None,
+    author_copy_on: int | None = None,
+) -> bool:
+    """Have a message delivered again, as far as a shard has forgotten it; False when its content is nowhere."""
+    keys: dict[str, Any] = {"message_id": message_id}
+    with databases.control() as control:
+        row = control.execute(_SQL["has_content"], keys).fetchone()
+        if row is None or not row[0]:
+            content = _content(databases, message_id)
+            if content is None:
+                found.lost_messages.add(message_id)
+                return False
+            control.execute(_SQL["store_content"], {**keys, "content": content})
+        control.execute(_SQL["one_more_delivery"], keys)
+        if deposit is not None:
+            batch, shard = deposit
+            control.execute(_SQL["deposit_again"], {**keys, "batch": batch})
+            outbox.add(control, [work.deposit(message_id, batch, shard)], due_at=now)
+        if author_copy_on is not None:
+            control.execute(_SQL["file_again"], keys)
+            outbox.add(control, [work.file_author_copy(message_id, author_copy_on)], due_at=now)
+    return True
+
+
+def _content(databases: Databases, message_id: int) -> bytes | None:
+    for shard in databases.shards:
+        with databases.shard(shard) as connection:
+            row = connection.execute(_SQL["body"], {"message_id": message_id}).fetchone()
+        if row is not None:
+            return bytes(row[0])
+    return None
+
+
+def _withdraw_again(
+    databases: Databases, recall_id: int, batch: int, shard: int, *, deadline_at: datetime, now: datetime
+) -> None:
+    keys = {"recall_id": recall_id, "batch": batch, "deadline_at": deadline_at}
+    with databases.control() as control:
+        control.execute(_SQL["run_again"], keys)
+        control.execute(_SQL["withdraw_again"], keys)
+        outbox.add(control, [work.withdraw(recall_id, batch, shard)], due_at=now)
+
+
+def _unknown(databases: Databases, shard: int, here: str, known: str) -> Iterator[int]:
+    after = 0
+    while True:
+        with databases.shard(shard) as connection:
+            ids = [row[0] for row in connection.execute(_SQL[here], {"after": after, "limit": _PAGE})]
+        if not ids:
+            return
+        with databases.control() as control:
+            yield from set(ids) - {row[0] for row in control.execute(_SQL[known], {"ids": ids})}
+        after = ids[-1]

@@ -1,0 +1,67 @@
+"""`mailrecall reconcile`: after a restoration, before the services are started."""
+
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from mailrecall import clock
+from mailrecall.backups.reconciling import Findings, reconcile
+from mailrecall.postgres.databases import Databases
+from mailrecall.postgres.preparation import prepare
+from mailrecall.settings import Settings, load
+from mailrecall.shards import moving
+
+_AT_MOST = 20
+
+
+@click.command("reconcile")
+@click.option(
+    "--since",
+    type=click.DateTime(),
+    help="Compare only what was done since then (UTC): a moment before the oldest backup was begun.  [default: all]",
+)
+def reconcile_command(since: datetime | None) -> None:
+    """Bring restored databases together that were backed up at slightly different moments.
+
+    With the services stopped, after restoring the control database and the shards. What was recalled and is back on a
+    shard is recalled again, mail that a shard has forgotten is delivered again, once the workers run. Exit code 1 tells
+    that something is lost, which is listed.
+    """
+    settings = load(Settings)
+    prepare(settings)
+    databases = Databases(settings, "reconcile")
+    try:
+        with moving.mover(settings, databases) as mover:
+            mover.end_interrupted(now=clock.now())
+            found = reconcile(
+                databases,
+                since=since.replace(tzinfo=UTC) if since else datetime.min.replace(tzinfo=UTC),
+                deadline=timedelta(seconds=settings.recall_deadline),
+                now=clock.now(),
+            )
+    finally:
+        databases.close()
+    _tell(found)
+    if found.lost_messages or found.unknown_messages or found.unknown_recalls:
+        raise SystemExit(1)
+
+
+def _tell(found: Findings) -> None:
+    click.echo(
+        f"Batches delivered again: {found.deposited_again}; authors' copies: {found.filed_again}; batches of recalls"
+        f" carried out again: {found.withdrawn_again}. Start the workers first; let people in when the outbox is empty."
+    )
+    for numbers, what in (
+        (found.lost_messages, "messages that a shard had got are lost: their content is on no shard any more"),
+        (
+            found.unknown_messages,
+            "messages on shards are unknown to the control database: readable, not recallable",
+        ),
+        (
+            found.unknown_recalls,
+            "recalls that shards carried out are unknown to the control database: copies are gone",
+        ),
+    ):
+        if numbers:
+            shown = ", ".join(map(str, sorted(numbers)[:_AT_MOST]))
+            click.echo(f"{len(numbers)} {what}: {shown}{' …' if len(numbers) > _AT_MOST else ''}")

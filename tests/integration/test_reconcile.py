@@ -1,0 +1,228 @@
+"""Databases restored from backups of different moments: nothing recalled is readable again, and the totals are true."""
+
+import os
+import secrets
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from mailrecall import clock
+from mailrecall.backups.reconciling import Findings, reconcile
+from mailrecall.domain.copies import author_copy_id
+from mailrecall.domain.outcomes import Outcome
+from mailrecall.domain.recalls import State
+from mailrecall.embedded import postgres
+from mailrecall.postgres.databases import Databases
+from mailrecall.recalls import views
+from mailrecall.recalls.requests import Requested
+from mailrecall.settings import Settings
+from mailrecall.shards.errors import ShardError
+from mailrecall.wiring import Process
+from tests import company as companies
+from tests import correspondence
+from tests.company import Company
+from tests.moving import copies, move, run_all, shard_of
+from tests.servers import Servers
+
+ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
+PEOPLE = 6
+
+
+@dataclass(slots=True)
+class Installation:
+    """A control database and two shards, whose backups are made and restored with PostgreSQL's own programs."""
+
+    servers: Servers
+    settings: Settings
+    databases: Databases
+    folder: Path
+
+    @property
+    def process(self) -> Process[Settings]:
+        return Process(self.settings, self.databases)
+
+    def back_up(self, url: str) -> Path:
+        path = self.folder / secrets.token_hex(8)
+        _program("pg_dump", "--format=custom", f"--file={path}", f"--dbname={url}")
+        return path
+
+    @contextmanager
+    def restored(
+        self, *, control: Path | None = None, shards: dict[int, Path] | None = None
+    ) -> Iterator[Process[Settings]]:
+        """Put backups in the place of databases; the others are as they are."""
+        names: list[str] = []
+
+        def restore(path: Path) -> str:
+            names.append(f"restored_{secrets.token_hex(6)}")
+            url = self.servers.create_database(names[-1])
+            _program("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={url}", str(path))
+            return url
+
+        urls = list(self.settings.shard_urls)
+        for number, path in (shards or {}).items():
+            urls[number] = restore(path)
+        control_url = restore(control) if control else self.settings.control_url
+        settings = self.settings.model_copy(update={"control_url": control_url, "shard_urls": tuple(urls)})
+        databases = Databases(settings, "tests")
+        try:
+            yield Process(settings, databases)
+        finally:
+            databases.close()
+            self.servers.drop_databases(names)
+
+
+def _program(name: str, *arguments: str) -> None:
+    program = postgres.programs() / name
+    subprocess.run([str(program), *arguments], check=True, env=dict(os.environ), capture_output=True)
+
+
+@pytest.fixture
+def installation(servers: Servers, tmp_path: Path) -> Iterator[Installation]:
+    with servers.fresh_settings() as settings:
+        databases = Databases(settings, "tests")
+        yield Installation(servers, settings, databases, tmp_path)
+        databases.close()
+
+
+@pytest.fixture
+def company(installation: Installation) -> Company:
+    return companies.found(installation.databases, people=PEOPLE)
+
+
+def send(process: Process[Settings], company: Company) -> int:
+    return correspondence.send(process.databases, company.postmaster, *company.people)
+
+
+def recall(process: Process[Settings], company: Company, message_id: int) -> int:
+    asked = correspondence.ask(process.databases, company.postmaster, message_id)
+    assert isinstance(asked, Requested)
+    run_all(process)
+    return asked.recall.id
+
+
+def reconciled(process: Process[Settings]) -> Findings:
+    return reconcile(process.databases, since=ALWAYS, deadline=timedelta(hours=1), now=clock.now())
+
+
+def check_recalled(process: Process[Settings], recall_id: int, message_id: int) -> None:
+    with process.databases.control() as connection:
+        view = views.get(connection, recall_id)
+    assert view is not None
+    assert view.state is State.SETTLED
+    assert view.tally[Outcome.RECALLED] == view.tally.total == view.recipients == PEOPLE
+    assert correspondence.ledger(process.databases, recall_id).counts == {Outcome.RECALLED: PEOPLE}
+    assert not copies(process.databases, message_id)
+
+
+def test_a_shard_older_than_the_control_database_does_again_what_it_forgot(
+    installation: Installation, company: Company
+):
+    process = installation.process
+    recalled = send(process, company)
+    run_all(process)
+    older = installation.back_up(installation.settings.shard_urls[0])
+    recall_id = recall(process, company, recalled)
+    later = send(process, company)
+    both = send(process, company)
+    run_all(process)
+    second_id = recall(process, company, both)
+
+    with installation.restored(shards={0: older}) as process:
+        assert copies(process.databases, recalled), "the backup must hold what was recalled after it"
+        found = reconciled(process)
+        assert not found.lost_messages
+        assert found.withdrawn_again >= 2
+        run_all(process)
+
+        check_recalled(process, recall_id, recalled)
+        check_recalled(process, second_id, both)
+        assert copies(process.databases, later) == {
+            (one.id, shard_of(process.databases, one)): 1 for one in company.people
+        }
+        with process.databases.shard(company.postmaster.shard) as connection:
+            filed = connection.execute(
+                "SELECT count(*) FROM copy WHERE message_id = %s", (author_copy_id(later),)
+            ).fetchone()
+        assert filed == (1,)
+        again = reconciled(process)
+        assert again == Findings()
+
+
+def test_a_shard_newer_than_the_control_database_is_told_of_and_no_number_is_used_twice(
+    installation: Installation, company: Company
+):
+    process = installation.process
+    recalled = send(process, company)
+    run_all(process)
+    older = installation.back_up(installation.settings.control_url)
+    lost_recall = recall(process, company, recalled)
+    lost_message = send(process, company)
+    companies.hire(process.databases, f"late@{company.domain}")
+    run_all(process)
+
+    with installation.restored(control=older) as process:
+        found = reconciled(process)
+        assert found.unknown_messages == {lost_message}
+        assert found.unknown_recalls == {lost_recall}
+
+        message_id = send(process, company)
+        run_all(process)
+        assert message_id > lost_message
+        assert len(copies(process.databases, message_id)) == PEOPLE
+        assert recall(process, company, message_id) > lost_recall
+        assert not copies(process.databases, message_id)
+        assert not copies(process.databases, recalled)  # what was recalled does not come back
+
+
+def test_a_withdrawal_that_only_the_shard_knows_of_is_counted_when_the_recall_goes_on(
+    installation: Installation, company: Company, monkeypatch: pytest.MonkeyPatch
+):
+    process = installation.process
+    message_id = send(process, company)
+    run_all(process)
+    asked = correspondence.ask(process.databases, company.postmaster, message_id)
+    assert isinstance(asked, Requested)
+    older = installation.back_up(installation.settings.control_url)
+    run_all(process)
+
+    with installation.restored(control=older) as process:
+        assert not reconciled(process).unknown_recalls
+        run_all(process)
+        check_recalled(process, asked.recall.id, message_id)
+
+
+def test_backups_from_before_and_after_a_move_are_refused(installation: Installation, company: Company):
+    process = installation.process
+    older_shard = installation.back_up(installation.settings.shard_urls[1])
+    older_control = installation.back_up(installation.settings.control_url)
+    movers = [one for one in company.people if one.shard == 0]
+    move(installation.settings, process.databases, movers, 1)
+    with (
+        installation.restored(shards={1: older_shard}) as process,
+        pytest.raises(ShardError, match="restore the shard to a later moment"),
+    ):
+        reconciled(process)
+    with (
+        installation.restored(control=older_control) as process,
+        pytest.raises(ShardError, match="restore the control database to a later moment"),
+    ):
+        reconciled(process)
+
+
+def test_content_that_is_nowhere_is_said_to_be_lost(installation: Installation, company: Company):
+    process = installation.process
+    older = {number: installation.back_up(url) for number, url in enumerate(installation.settings.shard_urls)}
+    message_id = send(process, company)
+    run_all(process)
+    with installation.restored(shards=older) as process:
+        assert reconciled(process).lost_messages == {message_id}
+        with psycopg.connect(process.settings.control_url) as connection:
+            row = connection.execute("SELECT count(*) FROM outbox WHERE task = 'delivery.deposit'").fetchone()
+        assert row == (0,)
