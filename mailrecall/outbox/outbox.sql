@@ -1,5 +1,7 @@
 -- name: add
-INSERT INTO outbox (task, queue, args, due_at) VALUES (%(task)s, %(queue)s, %(args)s, %(due_at)s) RETURNING id
+INSERT INTO outbox (task, queue, args, version, trace, due_at)
+VALUES (%(task)s, %(queue)s, %(args)s, %(version)s, %(trace)s, %(due_at)s)
+RETURNING id
 
 -- name: is_open
 SELECT EXISTS (SELECT FROM outbox WHERE id = %(work_id)s AND NOT dead)
@@ -14,7 +16,7 @@ UPDATE outbox SET published_at = %(now)s, attempts = attempts + 1
  WHERE id IN (SELECT id FROM outbox
                WHERE published_at IS NULL AND NOT dead AND due_at <= %(now)s
                ORDER BY due_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-RETURNING id, task, queue, args
+RETURNING id, task, queue, args, version, trace
 
 -- name: publish_again
 -- Published, and not finished within the lease: the broker lost it, or the worker died. The lease doubles with each attempt up
@@ -46,3 +48,17 @@ UPDATE outbox SET failure = %(reason)s, published_at = NULL, attempts = 0, due_a
 
 -- name: backlog
 SELECT count(*) FILTER (WHERE NOT dead), count(*) FILTER (WHERE dead), min(due_at) FILTER (WHERE NOT dead) FROM outbox
+
+-- name: put_aside
+SELECT id, task, args, failures, failure, due_at FROM outbox WHERE dead AND (%(task)s::text IS NULL OR task = %(task)s)
+ ORDER BY id
+
+-- name: lock_put_aside
+SELECT id FROM outbox WHERE dead AND id = ANY (%(work_ids)s::bigint[]) FOR UPDATE
+
+-- name: try_again
+UPDATE outbox SET dead = false, failures = 0, outages = 0, attempts = 0, published_at = NULL, due_at = %(now)s
+ WHERE dead AND id = ANY (%(work_ids)s::bigint[])
+
+-- name: drop
+DELETE FROM outbox WHERE dead AND id = ANY (%(work_ids)s::bigint[])

@@ -1,19 +1,28 @@
 """How every task runs: once its work is found open, with its failure recorded where the reconciler can see it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+from typing import Any
 
 import psycopg
-from celery import Celery
+from celery import Celery, bootsteps
 from celery.signals import worker_process_init, worker_process_shutdown
+from opentelemetry.trace import SpanKind
+from structlog.contextvars import bound_contextvars
 
-from mailrecall import clock, logs
+from mailrecall import clock, heartbeat, logs, tracing
+from mailrecall.metrics import instruments, serving
 from mailrecall.outbox import store as outbox
-from mailrecall.outbox.work import Task
+from mailrecall.outbox.work import TRACE_HEADER, VERSION_HEADER, Task, TooNewError, upgraded
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 
 log = logs.get(__name__)
 
+_TOO_NEW_PAUSE = timedelta(seconds=2)
+"""Until work that is for newer workers is published again: by then one of them may be free."""
 
 UseCase = Callable[..., None]
 """What a task does: a process, the work's ids, `work_id` and `now` in, state in the databases out. It is safe to run
@@ -24,21 +33,83 @@ def register(app: Celery, process: Process[Settings], task: Task, use_case: UseC
     """Make a use case a Celery task.
 
     A task delivered a second time finds its work closed and returns. One that fails has the failure written to its
-    outbox row, which is published again after a pause, and shows as failed in Flower.
+    outbox row, which is published again after a pause, and shows as failed in Flower. One that a newer version wrote
+    is put off, until a worker of that version gets it.
     """
 
-    @app.task(name=task.value)
-    def run(work_id: int, **ids: int) -> None:
-        with process.databases.control() as connection:
-            if not outbox.is_open(connection, work_id):
-                log.debug("work.already_done", task=task.value, work_id=work_id, **ids)
+    @app.task(name=task.value, bind=True)
+    def run(self: Any, /, work_id: int, **ids: int) -> None:
+        headers = self.request.headers or {}
+        facts = {**ids, "work_id": work_id}
+        with (
+            tracing.span(task.value, kind=SpanKind.CONSUMER, parent=headers.get(TRACE_HEADER), attributes=facts),
+            bound_contextvars(task=task.value, **facts, **_traced()),
+        ):
+            _Run(process, task, use_case, work_id).once(int(headers.get(VERSION_HEADER, 1)), ids)
+
+
+def _traced() -> dict[str, str]:
+    trace_id = tracing.trace_id()
+    return {"trace_id": trace_id} if trace_id else {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One run of a task."""
+
+    process: Process[Settings]
+    task: Task
+    use_case: UseCase
+    work_id: int
+
+    def once(self, version: int, ids: Mapping[str, int]) -> None:
+        with self.process.databases.control() as connection:
+            if not outbox.is_open(connection, self.work_id):
+                log.debug("work.already_done")
                 return
+        began = monotonic()
+        ended = "failed"
         try:
-            use_case(process, work_id=work_id, now=clock.now(), **ids)
+            arguments = upgraded(self.task, version, ids)
+            self.use_case(self.process, work_id=self.work_id, now=clock.now(), **arguments)
+            ended = "done"
+        except TooNewError:
+            ended = "too_new"
+            self._leave_to_newer(version)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is recorded and raised
-            _record_failure(process, task, work_id, error, ids)
+            ended = "outage" if is_outage(error) else "failed"
+            self._record_failure(error)
             # Celery logs and shows what a task raises: neither the error's text nor its cause may be in it
             raise WorkFailedError(logs.kind_of(error)) from None
+        finally:
+            instruments.task_ended(self.task.value, ended, monotonic() - began)
+
+    def _leave_to_newer(self, version: int) -> None:
+        now = clock.now()
+        with self.process.databases.control() as connection:
+            outbox.put_off(connection, self.work_id, TooNewError.__name__, due_at=now + _TOO_NEW_PAUSE)
+        log.info("work.too_new", version=version)
+
+    def _record_failure(self, error: Exception) -> None:
+        facts = logs.describe(error)
+        try:
+            with self.process.databases.control() as connection:
+                dead = outbox.fail(
+                    connection,
+                    self.work_id,
+                    logs.kind_of(error),
+                    outage=is_outage(error),
+                    most=self.process.settings.outbox_failures,
+                    now=clock.now(),
+                )
+        except psycopg.Error:
+            # the lease runs out instead, and the reconciler publishes the work again
+            log.warning("work.failure_not_recorded", **facts)
+            return
+        if dead:
+            log.error("work.put_aside", **facts)
+        else:
+            log.warning("work.failed", **facts)
 
 
 class WorkFailedError(Exception):
@@ -57,37 +128,26 @@ def is_outage(error: Exception) -> bool:
     return isinstance(error, OSError)
 
 
-def _record_failure(
-    process: Process[Settings], task: Task, work_id: int, error: Exception, ids: dict[str, int]
-) -> None:
-    facts = {"task": task.value, "work_id": work_id, **logs.describe(error), **ids}
-    try:
-        with process.databases.control() as connection:
-            dead = outbox.fail(
-                connection,
-                work_id,
-                logs.kind_of(error),
-                outage=is_outage(error),
-                most=process.settings.outbox_failures,
-                now=clock.now(),
-            )
-    except psycopg.Error:
-        # the lease runs out instead, and the reconciler publishes the work again
-        log.warning("work.failure_not_recorded", **facts)
-        return
-    if dead:
-        log.error("work.put_aside", **facts)
-    else:
-        log.warning("work.failed", **facts)
-
-
-def close_with_worker(process: Process[Settings]) -> None:
-    """Give each forked child of a worker connections of its own, and close them when it ends."""
+def close_with_worker(app: Celery, process: Process[Settings]) -> None:
+    """Give each forked child of a worker connections of its own until it ends; serve its numbers and health."""
 
     @worker_process_init.connect(weak=False)
     def forget_inherited(**_: object) -> None:
         process.databases.forget()
+        tracing.configure(process.settings, process.name)
 
     @worker_process_shutdown.connect(weak=False)
     def close(**_: object) -> None:
         process.databases.close()
+        tracing.flush()
+
+    class ServeMetrics(bootsteps.StartStopStep):
+        # after the children were forked, which must not inherit a thread's locks, and before the broker is reached: one
+        # that starts in an outage is alive
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, parent: Any) -> None:  # noqa: ARG002 - Celery's signature
+            heartbeat.touch(process.settings)
+            serving.start(process.settings, linked=lambda: heartbeat.linked(serving.STALE_AFTER))
+
+    app.steps["worker"].add(ServeMetrics)

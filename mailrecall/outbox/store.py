@@ -8,7 +8,8 @@ from typing import Any
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
-from mailrecall.outbox.work import Work
+from mailrecall import tracing
+from mailrecall.outbox.work import Work, version_of
 from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "outbox.sql")
@@ -16,6 +17,12 @@ _SQL = queries.load(__package__, "outbox.sql")
 _FIRST_RETRY = timedelta(seconds=1)
 _LONGEST_OUTAGE_RETRY = timedelta(minutes=1)
 _LONGEST_RETRY = timedelta(minutes=5)
+
+FIRST_DUE = """(due_at - make_interval(secs => %(lease)s * (
+    (1 << least(attempts - (published_at IS NOT NULL)::int, 7)) - 1
+    + 64 * greatest(attempts - (published_at IS NOT NULL)::int - 7, 0))))"""
+"""SQL: since when at least a row has been due. `publish_again` makes it due anew when a lease has run out, so that it
+takes its turn behind what is due by then; the leases that ran out since the last failure are the time before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,10 @@ class Publication:
     task: str
     queue: str
     args: dict[str, int]
+    version: int = 1
+    """Of the shape of `args`."""
+    trace: str | None = None
+    """The W3C traceparent of what made the work necessary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,14 @@ def add_one(connection: Connection[Any], work: Work, *, due_at: datetime) -> int
 
 
 def _row(work: Work, due_at: datetime) -> dict[str, object]:
-    return {"task": work.task, "queue": work.queue, "args": Jsonb(dict(work.args)), "due_at": due_at}
+    return {
+        "task": work.task,
+        "queue": work.queue,
+        "args": Jsonb(dict(work.args)),
+        "version": version_of(work.task),
+        "trace": tracing.current(),
+        "due_at": due_at,
+    }
 
 
 def is_open(connection: Connection[Any], work_id: int) -> bool:
