@@ -8,6 +8,8 @@ import structlog
 
 from mailrecall.settings import Settings
 
+_CHATTY = ("celery.app.trace", "celery.worker.strategy", "flask-limiter")
+"""Loggers that say of each task that it came and went, or of each request that it was refused: we say it ourselves."""
 _MOST_PLACES = 10
 """Places of a failure that are logged, the innermost ones."""
 
@@ -46,6 +48,8 @@ def configure(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    for chatty in _CHATTY:
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

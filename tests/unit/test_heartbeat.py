@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from celery.signals import after_task_publish, heartbeat_sent
+from celery.signals import before_task_publish, heartbeat_sent
 from celery.utils.dispatch import Signal
 
 from mailrecall import heartbeat
@@ -27,13 +27,13 @@ def settings(heartbeat_file: str) -> Settings:
 
 @pytest.fixture(autouse=True)
 def _own_receivers() -> Iterator[None]:
-    kept = {signal: list(signal.receivers) for signal in (heartbeat_sent, after_task_publish)}
+    kept = {signal: list(signal.receivers) for signal in (heartbeat_sent, before_task_publish)}
     yield
     for signal, receivers in kept.items():
         signal.receivers = receivers
 
 
-@pytest.mark.parametrize("signal", [heartbeat_sent, after_task_publish], ids=lambda signal: signal.name)
+@pytest.mark.parametrize("signal", [heartbeat_sent, before_task_publish], ids=lambda signal: signal.name)
 def test_each_round_of_celery_touches_the_file(signal: Signal, tmp_path: Path):
     file = tmp_path / "alive"
     heartbeat.follow_celery(settings(str(file)))
