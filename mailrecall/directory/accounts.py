@@ -6,13 +6,13 @@ from typing import Any, get_args
 
 from psycopg import Connection
 
-from mailrecall.directory import authentication, lookup, passwords
+from mailrecall.directory import authentication, lookup, passwords, sessions
 from mailrecall.directory.errors import Code, DirectoryError
 from mailrecall.directory.lookup import Account, Language
 from mailrecall.directory.organisations import clean_name, lock
 from mailrecall.directory.placement import place
 from mailrecall.domain.addresses import Address, AddressError
-from mailrecall.mailstore import closing
+from mailrecall.mailstore import closing, residence
 from mailrecall.postgres import queries
 from mailrecall.postgres.databases import Databases
 
@@ -103,6 +103,7 @@ def set_password(connection: Connection[Any], address: Address, password: str) -
         _SQL["set_password"], {"account_id": account.id, "password_hash": passwords.hash_password(password)}
     )
     authentication.revoke_all_tokens(connection, account.id)
+    sessions.end_all(connection, account.id)
     return account
 
 
@@ -117,11 +118,12 @@ def close_account(databases: Databases, address: Address, *, now: datetime) -> A
     """
     with databases.control() as control:
         account = open_account(control, address)
-    with databases.shard(account.shard) as shard:
+    with residence.mailbox(databases, account) as shard:
         closing.mark_deleted(shard, account.id, now=now)
     with databases.control() as control:
         control.execute(_SQL["close_account"], {"account_id": account.id, "now": now})
         authentication.revoke_all_tokens(control, account.id)
+        sessions.end_all(control, account.id)
     return account
 
 

@@ -6,6 +6,7 @@ it is loaded or, when any line is bad, nothing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +15,11 @@ from psycopg import Connection
 from mailrecall.directory import files, passwords
 from mailrecall.directory.errors import Code, DirectoryError
 from mailrecall.directory.listing import Kind, Listing, Problem
-from mailrecall.directory.organisations import lock
+from mailrecall.directory.organisations import lock, parse_policy, record_policy
 from mailrecall.directory.placement import place
 from mailrecall.domain.groups import GroupCycleError, refuse_cycles
+from mailrecall.domain.policy import Policy
+from mailrecall.domain.trail import OPERATOR
 from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "loading.sql")
@@ -38,16 +41,16 @@ class Loaded:
     members: int
 
 
-def load_path(connection: Connection[Any], path: Path) -> Loaded:
+def load_path(connection: Connection[Any], path: Path, *, now: datetime) -> Loaded:
     """Load a JSON file or a folder of CSV files into the caller's control transaction.
 
     Raises:
         DirectoryError: the files cannot be read, or lines in them are bad; `problems` has the first twenty.
     """
-    return load(connection, files.read(path))
+    return load(connection, files.read(path), now=now)
 
 
-def load(connection: Connection[Any], listing: Listing) -> Loaded:
+def load(connection: Connection[Any], listing: Listing, *, now: datetime) -> Loaded:
     """Load what was read from files into the caller's control transaction.
 
     Raises:
@@ -66,6 +69,7 @@ def load(connection: Connection[Any], listing: Listing) -> Loaded:
             raise _refusal(problems)
         added[Kind.MEMBERS] = connection.execute(_SQL["insert_members"]).rowcount
         _hash_passwords(connection, listing.passwords)
+        _record_policies(connection, now=now)
         connection.execute(_SQL["drop_staging"])
         if any(added.values()):
             connection.execute(_SQL["analyze"])
@@ -80,6 +84,13 @@ def _stage(connection: Connection[Any], listing: Listing) -> None:
                 for row in rows:
                     copy.write_row(row)
     connection.execute(_SQL["analyze_staging"])
+
+
+def _record_policies(connection: Connection[Any], *, now: datetime) -> None:
+    """R27: say which switches the new organisations have that differ from the defaults."""
+    for organisation_id, switches in connection.execute(_SQL["new_policies"]).fetchall():
+        policy = parse_policy(switches)
+        record_policy(connection, organisation_id, Policy(), policy, actor=OPERATOR, now=now)
 
 
 def _insert_organisations(connection: Connection[Any]) -> int:

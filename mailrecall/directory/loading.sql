@@ -13,13 +13,14 @@ CREATE TEMP TABLE new_account (
     administrator boolean, password_hash text
 ) ON COMMIT DROP;
 CREATE TEMP TABLE new_group (id int, organisation_id int, address text, display_name text) ON COMMIT DROP;
+CREATE TEMP TABLE new_organisation (id int, policy jsonb) ON COMMIT DROP;
 CREATE TEMP TABLE found_member (
     line int, group_id int, group_address text, account_id int, member_group_id int, address text, domain_id int
 ) ON COMMIT DROP;
 
 -- name: drop_staging
 DROP TABLE staged_organisation, staged_domain, staged_account, staged_group, staged_alias, staged_member,
-           new_account, new_group, found_member
+           new_account, new_group, new_organisation, found_member
 
 -- name: stage_organisations
 COPY staged_organisation (line, name, policy) FROM STDIN
@@ -44,9 +45,16 @@ ANALYZE staged_domain, staged_account, staged_group, staged_alias, staged_member
 
 -- name: insert_organisations
 -- What is there already stays as it is, here and below: a load only adds.
-INSERT INTO organisation (name, policy)
-SELECT name, policy FROM staged_organisation ORDER BY line
-ON CONFLICT DO NOTHING
+WITH inserted AS (
+    INSERT INTO organisation (name, policy)
+    SELECT name, policy FROM staged_organisation ORDER BY line
+    ON CONFLICT DO NOTHING
+    RETURNING id, policy
+)
+INSERT INTO new_organisation (id, policy) SELECT id, policy FROM inserted
+
+-- name: new_policies
+SELECT id, policy FROM new_organisation WHERE policy <> '{}' ORDER BY id
 
 -- name: insert_domains
 INSERT INTO domain (name, organisation_id)

@@ -16,7 +16,7 @@ SELECT account_id, address FROM address WHERE account_id = ANY (%(account_ids)s)
 
 -- name: account_by_token
 SELECT {account_columns} FROM {account_tables}
- WHERE a.id = (SELECT account_id FROM token WHERE digest = %(digest)s AND expires_at > %(now)s)
+ WHERE a.id = (SELECT account_id FROM token WHERE digest = %(digest)s AND expires_at > %(now)s AND scopes IS NULL)
    AND a.closed_at IS NULL
 
 -- name: password_of

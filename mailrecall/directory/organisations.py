@@ -3,14 +3,17 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from mailrecall.audit import trail
 from mailrecall.directory.errors import Code, DirectoryError
 from mailrecall.domain.addresses import AddressError, canonical_domain
 from mailrecall.domain.policy import Policy, PolicyError
+from mailrecall.domain.trail import Actor, Entry, Event
 from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "editing.sql")
@@ -94,8 +97,13 @@ def add_domain(connection: Connection[Any], organisation_id: int, name: str) -> 
     return domain_id
 
 
-def change_policy(connection: Connection[Any], organisation_id: int, switches: Mapping[str, object]) -> Policy:
-    """Set some of an organisation's switches and leave the others; return the whole policy.
+def change_policy(
+    connection: Connection[Any], organisation_id: int, switches: Mapping[str, object], *, actor: Actor, now: datetime
+) -> Policy:
+    """Set some of an organisation's switches and leave the others, which the audit trail records (R27).
+
+    Returns:
+        the whole policy.
 
     Raises:
         DirectoryError: there is no such organisation or switch, or a value is of the wrong type or out of range.
@@ -107,7 +115,19 @@ def change_policy(connection: Connection[Any], organisation_id: int, switches: M
     connection.execute(
         _SQL["set_policy"], {"organisation_id": organisation_id, "policy": Jsonb(changed_switches(policy))}
     )
+    record_policy(connection, organisation_id, parse_policy(row[0]), policy, actor=actor, now=now)
     return policy
+
+
+def record_policy(
+    connection: Connection[Any], organisation_id: int, before: Policy, after: Policy, *, actor: Actor, now: datetime
+) -> None:
+    """R27: record which switches were changed from what to what; nothing where none was."""
+    old, new = before.to_mapping(), after.to_mapping()
+    changed = {name: {"from": old[name], "to": new[name]} for name in new if old[name] != new[name]}
+    if changed:
+        entry = Entry(organisation_id=organisation_id, event=Event.POLICY_CHANGED, actor=actor, details=changed)
+        trail.append(connection, entry, now=now)
 
 
 def clean_name(name: str, whose: str) -> str:
