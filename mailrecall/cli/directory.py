@@ -1,6 +1,5 @@
 """`mailrecall directory`: who is who, changed one by one or loaded as a whole."""
 
-import os
 import re
 import shlex
 import sys
@@ -13,14 +12,27 @@ import click
 from psycopg import Connection
 
 from mailrecall import clock
-from mailrecall.directory import accounts, audit_rules, forwarding, groups, loading, lookup, organisations, passwords
+from mailrecall.cli.databases import data_option, opened
+from mailrecall.directory import (
+    accounts,
+    audit_rules,
+    forwarding,
+    groups,
+    holds,
+    loading,
+    lookup,
+    organisations,
+    passwords,
+)
 from mailrecall.directory.accounts import NewAccount, parse_address
+from mailrecall.directory.errors import Code, DirectoryError
 from mailrecall.directory.forwarding import Rule
 from mailrecall.directory.lookup import Account, Language
 from mailrecall.domain.addresses import Address
 from mailrecall.domain.policy import DAY, HOUR, Policy
+from mailrecall.domain.recalls import ReasonError, clean_reason
+from mailrecall.domain.trail import OPERATOR
 from mailrecall.postgres.databases import Databases
-from mailrecall.settings import PREFIX, Settings, load
 
 _IN_SECONDS: Final = frozenset({"window_user", "window_admin", "retention"})
 _DURATION = re.compile(r"([0-9]{1,9})([hd])")
@@ -32,31 +44,11 @@ _password_options = (
 
 
 @click.group()
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    envvar="MAILRECALL_DATA",
-    show_envvar=True,
-    help="The folder of a running `mailrecall up`. Without it: what MAILRECALL_CONTROL_URL and the like say, and where "
-    "they say nothing, .mailrecall here.",
-)
+@data_option
 @click.pass_context
 def directory(context: click.Context, data: Path | None) -> None:
     """Organisations, domains, accounts, groups and policies."""
-    databases = Databases(_settings(data), "directory")
-    context.call_on_close(databases.close)
-    context.obj = databases
-
-
-def _settings(data: Path | None) -> Settings:
-    described = {PREFIX + "CONTROL_URL", PREFIX + "CONTROL_URL_FILE"} & os.environ.keys()
-    if data is None and described:
-        return load(Settings)
-    # the embedded stack is an extra: an installation on servers of its own does not have it
-    from mailrecall.embedded import state  # noqa: PLC0415
-    from mailrecall.embedded.folder import DataFolder  # noqa: PLC0415
-
-    return state.read(DataFolder((data or Path(".mailrecall")).absolute())).settings()
+    context.obj = opened(context, data, "directory")
 
 
 @directory.command("load")
@@ -68,7 +60,7 @@ def load_files(databases: Databases, path: Path) -> None:
     What is there already stays as it is, so the same files can be loaded again.
     """
     with databases.control() as connection:
-        loaded = loading.load_path(connection, path)
+        loaded = loading.load_path(connection, path, now=clock.now())
     added = ", ".join(f"{count} {kind}" for kind, count in asdict(loaded).items() if count)
     click.echo(f"Added: {added}." if added else "Nothing to add: everything is there already.")
 
@@ -226,6 +218,57 @@ def forward(databases: Databases, *, address: str, target: str | None, keep_copy
     click.echo(f"{account.address} {_forwarding(rule)}.")
 
 
+@directory.group("hold")
+def hold_commands() -> None:
+    """Legal holds: what concerns a held account is not purged (R26)."""
+
+
+@hold_commands.command("place")
+@click.argument("address")
+@click.option("--reason", required=True, help="Why; it is kept in the audit trail.")
+@click.pass_obj
+def place_hold(databases: Databases, address: str, reason: str) -> None:
+    """Hold an account, open or closed."""
+    try:
+        cleaned = clean_reason(reason)
+    except ReasonError:
+        raise click.BadParameter("give 1 to 500 printable characters.", param_hint="--reason") from None
+    with databases.control() as connection:
+        account = _account(connection, address)
+        placed = holds.place(connection, account, cleaned, actor=OPERATOR, now=clock.now())
+    click.echo(f"{account.address} is {'held' if placed else 'held already'}.")
+
+
+@hold_commands.command("lift")
+@click.argument("address")
+@click.pass_obj
+def lift_hold(databases: Databases, address: str) -> None:
+    """Hold an account no longer; what is due is purged then."""
+    with databases.control() as connection:
+        account = _account(connection, address)
+        lifted = holds.lift(connection, account, actor=OPERATOR, now=clock.now())
+    click.echo(f"{account.address} is {'held no longer' if lifted else 'not held'}.")
+
+
+@hold_commands.command("list")
+@click.argument("organisation")
+@click.pass_obj
+def list_holds(databases: Databases, organisation: str) -> None:
+    """List the accounts of an organisation that are held."""
+    with databases.control() as connection:
+        found = organisations.organisation_by_name(connection, organisation)
+        for hold in holds.of_organisation(connection, found.id):
+            click.echo(f"{hold.address}  since {hold.placed_at.isoformat(timespec='seconds')}: {hold.reason}")
+
+
+def _account(connection: Connection[Any], address: str) -> Account:
+    asked = parse_address(address)
+    account = lookup.account_by_address(connection, asked)
+    if account is None:
+        raise DirectoryError(Code.ACCOUNT_UNKNOWN, f"There is no account {asked}.")
+    return account
+
+
 @directory.group("group")
 def group_commands() -> None:
     """Groups."""
@@ -291,7 +334,7 @@ def set_policy(databases: Databases, organisation: str, switches: Sequence[str])
     changes = dict(_switch(text) for text in switches)
     with databases.control() as connection:
         found = organisations.organisation_by_name(connection, organisation)
-        policy = organisations.change_policy(connection, found.id, changes)
+        policy = organisations.change_policy(connection, found.id, changes, actor=OPERATOR, now=clock.now())
     _print_policy(policy)
 
 

@@ -5,21 +5,40 @@ from importlib import import_module
 import click
 import psycopg
 
+from mailrecall.client.errors import ClientError
 from mailrecall.demo.errors import DemoError
 from mailrecall.directory.errors import DirectoryError
 from mailrecall.embedded.errors import EmbeddedError
 from mailrecall.settings import SettingsError
+from mailrecall.shards.errors import ShardError
 
 COMMANDS = {
+    "audit": "mailrecall.cli.audit:audit",
     "directory": "mailrecall.cli.directory:directory",
     "demo": "mailrecall.cli.demo:demo",
     "migrate": "mailrecall.cli.migrate:migrate",
+    "outbox": "mailrecall.cli.outbox:outbox",
+    "preview": "mailrecall.cli.remote:preview",
+    "recall": "mailrecall.cli.remote:recall",
+    "recalls": "mailrecall.cli.remote:recalls",
+    "reconcile": "mailrecall.cli.reconcile:reconcile_command",
+    "shards": "mailrecall.cli.shards:shards",
     "status": "mailrecall.cli.stack:status",
+    "token": "mailrecall.cli.remote:token",
     "up": "mailrecall.cli.stack:up",
+    "watch": "mailrecall.cli.remote:watch",
 }
 """Each subcommand with the module and the name of its click command."""
 
-EXPECTED = (DemoError, DirectoryError, EmbeddedError, SettingsError, psycopg.OperationalError)
+EXPECTED = (
+    ClientError,
+    DemoError,
+    DirectoryError,
+    EmbeddedError,
+    SettingsError,
+    ShardError,
+    psycopg.OperationalError,
+)
 """Errors that say what to do: their message is shown, without a traceback. Anything else is a bug and shows as one."""
 
 

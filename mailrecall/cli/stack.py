@@ -56,7 +56,7 @@ def _port_options(command: Callable[..., None]) -> Callable[..., None]:
     type=click.IntRange(1, 64),
     default=2,
     show_default=True,
-    help="How many tasks the delivery worker and the recall worker each do at once.",
+    help="How many tasks each worker of delivery and of recall does at once.",
 )
 @click.option("--free-ports", is_flag=True, help="Use any free ports where none is named.")
 @click.option("--example", is_flag=True, help="Load an example company of 10,000 people, and say how to sign in.")
@@ -130,8 +130,9 @@ def _show_example(ready: "Stack") -> None:
     finally:
         databases.close()
     click.echo(
-        f"The example company's {company.PEOPLE:,} people are there: sign in as {company.SENDER}, {company.DIRECT} "
-        f"or {company.POSTMASTER}; the password is '{company.PASSWORD}'."
+        f"The example company's {company.PEOPLE:,} people are there. Open http://localhost:{ready.plan.ports.gateway} "
+        f"and sign in as {company.SENDER}, {company.DIRECT} or {company.POSTMASTER}; "
+        f"the password is '{company.PASSWORD}'."
     )
     _print_addresses(ready)
 
@@ -141,6 +142,7 @@ def _addresses(ports: Ports, settings: Settings) -> Table:
     urls = {
         "gateway": f"http://localhost:{ports.gateway}",
         "flower": f"http://localhost:{ports.flower}",
+        "metrics": f"http://localhost:{ports.metrics}/metrics",
     }
     for name in Ports.names():
         table.add_row(TITLES[name], urls.get(name, f"{HOST}:{getattr(ports, name)}"))
