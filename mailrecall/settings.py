@@ -4,6 +4,7 @@ Every name is prefixed with `MAILRECALL_`. A value can also come from a file:
 `MAILRECALL_CONTROL_URL_FILE=/run/secrets/control_url`.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -18,18 +19,35 @@ PREFIX = "MAILRECALL_"
 
 OF_ONE_PROCESS = frozenset(
     {
-        *("GATEWAY_BIND", "GATEWAY_WORKERS", "GATEWAY_THREADS", "TOKEN_LIFETIME", "MAX_UPLOAD"),
+        *("SESSION_IDLE", "SESSION_LIFETIME"),
+        *(
+            "GATEWAY_BIND",
+            "GATEWAY_WORKERS",
+            "GATEWAY_THREADS",
+            "GATEWAY_STREAMS",
+            "TOKEN_LIFETIME",
+            "MAX_UPLOAD",
+            "PROXIES",
+            "OIDC_ISSUER",
+            "OIDC_CLIENT_ID",
+            "OIDC_CLIENT_SECRET",
+            "OIDC_BUTTON",
+            "RATE_LIMIT_ACCOUNT",
+            "RATE_LIMIT_ADDRESS",
+            "RATE_LIMIT_URL",
+        ),
         *("SMTP_BIND", "LMTP_BIND", "POSTMASTER", "MAX_CONNECTIONS", "MAX_LINE_LENGTH", "MAX_HOPS", "IDLE_TIMEOUT"),
         *("POP3_BIND", "POP3_CONNECTIONS", "POP3_TIMEOUT", "POP3_LOGIN_TIMEOUT"),
         *("IMAP_BIND", "IMAPS_BIND", "IMAP_CONNECTIONS", "IMAP_TIMEOUT", "IMAP_LOGIN_TIMEOUT"),
         *("PLAIN_LOGIN", "STOP_TIMEOUT"),
+        *("FLOWER_BIND", "FLOWER_LOGIN"),
     }
 )
 """Settings that only some kinds of process have: each passes the other's by."""
 
 _NOT_OURS = re.compile(
     # of the command line and of docker-compose.yml
-    "DATA|VERSION|WORKERS|LISTEN|DATABASE_PASSWORD|BROKER_PASSWORD|FLOWER_LOGIN|[A-Z0-9]+_PORT"
+    "API_URL|API_TOKEN|DATA|VERSION|WORKERS|LISTEN|SECRETS|[A-Z0-9]+_PORT"
     # what Kubernetes tells every container of a service whose name begins with mailrecall
     "|([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_[A-Z]+(_(PROTO|PORT|ADDR))?)?)"
 )
@@ -37,8 +55,10 @@ _HOSTNAME = re.compile(
     r"(?=.{1,255}$)[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*"
 )
 _PUBLIC_URL = re.compile(r"https?://[!-~]+")
-_BROKERS = ("redis", "rediss", "sentinel")
+_BROKERS = ("redis", "rediss", "sentinel", "amqp", "amqps")
 _DAY = 86_400.0
+REMOVED_SHARD = "-"
+"""Stands in the list for a shard that was drained and removed: the others keep their numbers."""
 
 
 class SettingsError(Exception):
@@ -52,12 +72,22 @@ class Settings(BaseModel):
 
     control_url: str = Field(description="The control database, as a PostgreSQL URL.")
     shard_urls: tuple[str, ...] = Field(
-        min_length=1, description="The mailbox shards in their order, as PostgreSQL URLs separated by white space."
+        min_length=1,
+        description="The mailbox shards in their order, as PostgreSQL URLs separated by white space; - if removed.",
     )
-    broker_url: str = Field(description="The Celery broker, as redis://, rediss:// or sentinel:// URL.")
+    broker_url: str = Field(
+        description="The Celery broker, as redis://, rediss://, sentinel://, amqp:// or amqps:// URL."
+    )
+    sentinel_master: str = Field(
+        "mailrecall", min_length=1, description="What the Sentinels of a sentinel:// broker call the master."
+    )
+    sentinel_password: str = Field(
+        "", description="The password of the Sentinels themselves; that of Redis stands in the URL. Empty: none."
+    )
     hostname: str = Field("localhost", description="The host name that trace headers and bounces carry.")
     public_url: str = Field(
-        "http://localhost:8080", description="Where people reach the gateway; used in report mails."
+        "http://localhost:8080",
+        description="Where people reach the gateway; used in report mails, and to come back from an OpenID provider.",
     )
     log_format: str = Field("json", pattern="^(json|console)$", description="json, or console for people.")
     log_level: str = Field(
@@ -65,6 +95,26 @@ class Settings(BaseModel):
     )
     heartbeat_file: str = Field(
         "", description="A file that workers, beat and relay touch while they work, for health checks; empty: none."
+    )
+
+    metrics_bind: str = Field(
+        "", description="host:port that this process's Prometheus metrics and its health are read from; empty: nowhere."
+    )
+    metrics_folder: str = Field(
+        "",
+        description="A folder that processes on one machine share their numbers in, read by one of them; empty: one of "
+        "its own for each process and its children.",
+    )
+    otlp_endpoint: str = Field(
+        "", description="Base URL of an OpenTelemetry collector that traces go to (OTLP over HTTP); empty: no traces."
+    )
+    trace_ratio: float = Field(
+        1.0, ge=0, le=1, description="The part of requests that are traced, where nobody before has decided it."
+    )
+
+    fault_points: str = Field(
+        "",
+        description="For tests only: a folder of files that name the points at which a process is to die; empty: none.",
     )
 
     statement_timeout: float = Field(
@@ -79,7 +129,7 @@ class Settings(BaseModel):
     pool_size: int = Field(4, ge=2, le=200, description="Connections that one process keeps to one database at most.")
 
     batch_size: int = Field(
-        5000, ge=1, le=100_000, description="Recipients that one deposit or withdrawal task handles."
+        15_000, ge=1, le=100_000, description="Recipients that one deposit or withdrawal task handles at most."
     )
     outbox_lease: float = Field(
         20.0,
@@ -91,11 +141,20 @@ class Settings(BaseModel):
         12, ge=1, description="Failures, outages aside, after which work is put aside for an operator."
     )
     reconcile_every: float = Field(5.0, ge=0.5, le=_DAY, description="Seconds between two runs of the reconciler.")
+    purge_every: float = Field(
+        300.0, ge=0.5, le=_DAY, description="Seconds between two runs of the purge of what cannot be restored any more."
+    )
     recall_deadline: float = Field(
         3600.0,
         ge=1,
         le=366 * _DAY,
         description="Seconds that a shard has to answer a recall before its copies count as unreachable.",
+    )
+    decision_wait: float = Field(
+        2.0,
+        ge=0,
+        le=60,
+        description="Seconds after which an undecided all-or-nothing recall gives way to whoever opens a copy.",
     )
     smarthost: str = Field(
         "", description="host:port that external mail is handed to; empty: external mail is refused."
@@ -114,8 +173,25 @@ class Settings(BaseModel):
         validate_default=True,
         description="PEM file of the certificate's key, without a passphrase; set both or neither.",
     )
+    password_guesses: int = Field(
+        10,
+        ge=1,
+        le=10_000,
+        description="Wrong passwords for one account from one network address before it has to wait, up to 15 minutes; "
+        "ten times as many from one address for all accounts, and for one account from everywhere.",
+    )
     max_message_size: int = Field(50 * 1024 * 1024, ge=1024, description="Octets that one message may have.")
     max_recipients: int = Field(10_000, ge=1, le=30_000, description="Addresses that one envelope may name.")
+
+    @property
+    def removed_shards(self) -> frozenset[int]:
+        """The numbers of shards that there were."""
+        return frozenset(number for number, url in enumerate(self.shard_urls) if url == REMOVED_SHARD)
+
+    @property
+    def shard_numbers(self) -> tuple[int, ...]:
+        """The numbers of the shards that there are: their places in the list, without those that were removed."""
+        return tuple(number for number, url in enumerate(self.shard_urls) if url != REMOVED_SHARD)
 
     @field_validator("shard_urls", mode="before")
     @classmethod
@@ -133,14 +209,19 @@ class Settings(BaseModel):
     @classmethod
     def _all_postgres(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for url in value:
-            cls._postgres(url)
+            if url != REMOVED_SHARD:
+                cls._postgres(url)
+        if all(url == REMOVED_SHARD for url in value):
+            raise ValueError("must name a shard")
         return value
 
     @field_validator("broker_url")
     @classmethod
     def _broker(cls, value: str) -> str:
         if value.partition("://")[0] not in _BROKERS or "://" not in value:
-            raise ValueError("must be a redis://, rediss:// or sentinel:// URL such as redis://localhost:6379/0")
+            raise ValueError(
+                "must be a redis://, rediss://, sentinel://, amqp:// or amqps:// URL such as redis://localhost:6379/0"
+            )
         return value
 
     @field_validator("hostname")
@@ -157,7 +238,12 @@ class Settings(BaseModel):
             raise ValueError("must be a URL such as https://mail.example.org")
         return value
 
-    @field_validator("smarthost")
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _collector(cls, value: str) -> str:
+        return cls._reachable(value) if value else value
+
+    @field_validator("smarthost", "metrics_bind")
     @classmethod
     def _host_and_port(cls, value: str) -> str:
         _host, colon, port = value.rpartition(":")
@@ -192,7 +278,9 @@ def load(kind: type[S], environment: Mapping[str, str] = os.environ) -> S:
             try:
                 values[name] = path.read_text(encoding="utf-8").strip()
             except OSError as error:
-                raise SettingsError(f"{variable}_FILE: cannot read {path}: {error.strerror}") from None
+                # in a container the file has the owner and the mode that it has outside
+                cure = f"; let the user with the id {os.geteuid()} read it" if error.errno == errno.EACCES else ""
+                raise SettingsError(f"{variable}_FILE: cannot read {path}: {error.strerror}{cure}") from None
             except UnicodeDecodeError:
                 raise SettingsError(f"{variable}_FILE: {path} must be text in UTF-8") from None
         elif variable in environment:

@@ -4,7 +4,8 @@ import sys
 from dataclasses import dataclass
 from typing import Generic
 
-from mailrecall import logs
+from mailrecall import faultpoints, logs
+from mailrecall.metrics import sharing
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import S, SettingsError, load
 
@@ -15,6 +16,8 @@ class Process(Generic[S]):
 
     settings: S
     databases: Databases
+    name: str = ""
+    """What it is called in logs, traces and `pg_stat_activity`."""
 
 
 def bootstrap(kind: type[S], application: str) -> Process[S]:
@@ -29,7 +32,9 @@ def bootstrap(kind: type[S], application: str) -> Process[S]:
     """
     settings = load(kind)
     logs.configure(settings)
-    return Process(settings, Databases(settings, application))
+    faultpoints.configure(settings)
+    sharing.begin(settings)
+    return Process(settings, Databases(settings, application), application)
 
 
 def bootstrap_worker(kind: type[S], application: str) -> Process[S]:

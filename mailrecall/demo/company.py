@@ -7,6 +7,7 @@ from typing import Any
 from argon2 import PasswordHasher
 from psycopg import Connection
 
+from mailrecall import clock
 from mailrecall.directory.listing import Kind, Listing
 from mailrecall.directory.loading import Loaded, load
 from mailrecall.postgres.databases import Databases
@@ -38,7 +39,7 @@ def _load(connection: Connection[Any]) -> Loaded:
     listing = Listing(files=dict.fromkeys(Kind, "the example company"))
     for line, (kind, entry) in enumerate(_entries(), start=1):
         listing.add(kind, line, entry)
-    return load(connection, listing)
+    return load(connection, listing, now=clock.now())
 
 
 def _entries() -> Iterator[tuple[Kind, dict[str, object]]]:

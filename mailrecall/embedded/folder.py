@@ -74,6 +74,11 @@ class DataFolder:
         """Where Celery's beat notes what it started when."""
         return self.path / "run" / "beat-schedule"
 
+    @property
+    def metrics(self) -> Path:
+        """Where the services count together; emptied when they start."""
+        return self.path / "run" / "metrics"
+
     def log_of(self, process: str) -> Path:
         """Return a process's log file."""
         return self.logs / f"{process}.log"

@@ -11,10 +11,11 @@ from mailrecall.embedded.folder import DataFolder
 from mailrecall.embedded.ports import HOST, Ports
 from mailrecall.outbox.work import Queue
 
-WORKERS = ("delivery", "recall", "reports")
-"""The Celery workers; each is a service of that name."""
+WORKERS = ("delivery", "deposit", "recall", "withdraw", "reports")
+"""The Celery workers. Two services have two: what is large must not be in the way of what is small."""
 
-GATEWAY, INTAKE, IMAP, POP3, RELAY, BEAT, FLOWER = "gateway", "intake", "imap", "pop3", "relay", "beat", "flower"
+GATEWAY, INTAKE, IMAP, POP3, RELAY = "gateway", "intake", "imap", "pop3", "relay"
+BEAT, FLOWER, METRICS = "beat", "flower", "metrics"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Plan:
     ports: Ports
     shards: int
     workers: int = 2
-    """Tasks that the delivery worker and the recall worker each do at once."""
+    """Tasks that each worker of delivery and of recall does at once."""
     certificate: Pair | None = None
     """The stack's own; None where the user has named one."""
 
@@ -46,6 +47,9 @@ class Plan:
             "MAILRECALL_LMTP_BIND": f"{HOST}:{self.ports.lmtp}",
             "MAILRECALL_IMAP_BIND": f"{HOST}:{self.ports.imap}",
             "MAILRECALL_POP3_BIND": f"{HOST}:{self.ports.pop3}",
+            "MAILRECALL_FLOWER_BIND": f"{HOST}:{self.ports.flower}",
+            # all count into one folder, which the exporter reads
+            "MAILRECALL_METRICS_FOLDER": str(self.folder.metrics),
             # the folder a service starts in is no place to import from
             "PYTHONSAFEPATH": "1",
             "PYTHONUNBUFFERED": "1",
@@ -56,9 +60,11 @@ class Plan:
         shards = range(self.shards)
         return [
             self._service(RELAY, "mailrecall.outbox.relay"),
-            self._worker("delivery", [Queue.DELIVERY, *map(Queue.deposit, shards)], self.workers),
-            self._worker("recall", [Queue.RECALL, Queue.RECONCILE, *map(Queue.withdraw, shards)], self.workers),
-            self._worker("reports", [Queue.REPORTS], 1),
+            self._worker("delivery", "delivery", [Queue.DELIVERY, Queue.SMALL_DEPOSITS], self.workers),
+            self._worker("deposit", "delivery", [*map(Queue.deposit, shards)], self.workers),
+            self._worker("recall", "recall", [Queue.RECALL, Queue.RECONCILE, Queue.SMALL_WITHDRAWALS], self.workers),
+            self._worker("withdraw", "recall", [*map(Queue.withdraw, shards)], self.workers),
+            self._worker("reports", "reports", [Queue.REPORTS], 1),
             self._service(INTAKE, "services.delivery.intake"),
             self._service(IMAP, "services.delivery.imap"),
             self._service(POP3, "services.delivery.pop3"),
@@ -75,18 +81,14 @@ class Plan:
                 "--pidfile=",
                 stop_timeout=5.0,
             ),
-            self._service(
-                FLOWER,
-                *("celery", "--app=services.recall.worker", "flower"),
-                f"--address={HOST}",
-                f"--port={self.ports.flower}",
-            ),
+            self._service(FLOWER, "mailrecall.flower"),
+            self._service(METRICS, "mailrecall.metrics", environment={"MAILRECALL_METRICS_BIND": self._metrics_bind}),
         ]
 
-    def _worker(self, name: str, queues: list[str], concurrency: int) -> Command:
+    def _worker(self, name: str, service: str, queues: list[str], concurrency: int) -> Command:
         return self._service(
             name,
-            *("celery", f"--app=services.{name}.worker", "worker"),
+            *("celery", f"--app=services.{service}.worker", "worker"),
             f"--hostname={name}@%h",
             f"--queues={','.join(queues)}",
             f"--concurrency={concurrency}",
@@ -96,11 +98,22 @@ class Plan:
             stop_timeout=30.0,
         )
 
-    def _service(self, name: str, module: str, *arguments: str, stop_timeout: float = 15.0) -> Command:
+    @property
+    def _metrics_bind(self) -> str:
+        return f"{HOST}:{self.ports.metrics}"
+
+    def _service(
+        self,
+        name: str,
+        module: str,
+        *arguments: str,
+        stop_timeout: float = 15.0,
+        environment: Mapping[str, str] | None = None,
+    ) -> Command:
         return Command(
             name=name,
             arguments=(sys.executable, "-m", module, *arguments),
-            environment=self.environment(),
+            environment={**self.environment(), **(environment or {})},
             stop_timeout=stop_timeout,
         )
 

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from mailrecall.broker import celery_app
 from mailrecall.embedded.ports import HOST, Ports
-from mailrecall.embedded.processes import BEAT, FLOWER, GATEWAY, IMAP, INTAKE, POP3, RELAY, WORKERS
+from mailrecall.embedded.processes import BEAT, FLOWER, GATEWAY, IMAP, INTAKE, METRICS, POP3, RELAY, WORKERS
 from mailrecall.postgres.databases import connection_options
 from mailrecall.settings import Settings
 
@@ -42,6 +42,7 @@ def checks(settings: Settings, ports: Ports) -> list[Check]:
         Check(POP3, "greets", lambda: _greets(ports.pop3, b"+OK", b"+OK")),
         Check(GATEWAY, "answers", lambda: _serves(ports.gateway, "/healthz")),
         Check(FLOWER, "answers", lambda: _serves(ports.flower, "/healthcheck")),
+        Check(METRICS, "answers", lambda: _serves(ports.metrics, "/healthz")),
     ]
 
 

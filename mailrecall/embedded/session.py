@@ -38,6 +38,11 @@ class Session:
         return f"http://{HOST}:{self.state.ports.flower}"
 
     @property
+    def metrics_url(self) -> str:
+        """Where the exporter answers."""
+        return f"http://{HOST}:{self.state.ports.metrics}/metrics"
+
+    @property
     def smtp(self) -> tuple[str, int]:
         """Host and port of SMTP submission."""
         return HOST, self.state.ports.smtp

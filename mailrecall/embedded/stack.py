@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -74,6 +75,7 @@ def prepared(
             announce("Making a new PostgreSQL data folder …")
         database.initialise()
         database.forget_lost_server()
+        shutil.rmtree(folder.metrics, ignore_errors=True)
         yield Stack(plan=plan, database=database, broker=broker, settings=settings)
 
 

@@ -10,6 +10,7 @@ from psycopg import Connection
 from mailrecall.domain.recalls import Channel
 from mailrecall.messages import sending
 from mailrecall.messages.holding import hold_if_ruled
+from mailrecall.metrics import instruments
 from mailrecall.mime.summary import Summary
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
@@ -96,6 +97,8 @@ def accept(connection: Connection[Any], incoming: Incoming, *, now: datetime) ->
     if row is None:
         raise AlreadyAcceptedError
     message_id: int = row[0]
+    # in a transaction that may yet be rolled back, which is rare, and a count is no ledger
+    instruments.message_accepted(incoming.channel.value)
     connection.execute(_SQL["insert_content"], {"message_id": message_id, "content": incoming.content})
     _insert_envelope(connection, message_id, incoming.recipients)
     held = incoming.author is not None and hold_if_ruled(

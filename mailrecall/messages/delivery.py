@@ -9,6 +9,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from mailrecall.domain.policy import Policy
+from mailrecall.domain.recalls import Verdict
 from mailrecall.mailstore.deposit import ListedMessage
 from mailrecall.messages.counting import deliveries_done
 from mailrecall.messages.forwards import plan_forwards
@@ -28,6 +29,10 @@ class DeliveryBatch:
     deposited: bool
     recall_id: int | None
     """The recall that came before the deposit (R16)."""
+    released: bool
+    """R13: that recall left everything as it was: the deposit is one like any other."""
+    undecided: bool
+    """R13: whether that recall takes everything or nothing is not known yet: the deposit has to wait."""
     envelope_sender: str
     listed: ListedMessage
 
@@ -53,19 +58,23 @@ def lock_batch_to_deposit(connection: Connection[Any], message_id: int, batch: i
         row = cursor.execute(_SQL["batch_to_deposit"], keys).fetchone()
     if row is None:
         return None
-    policy, closed = row.pop("policy"), set(row.pop("closed") or ())
-    furthest = Policy.from_mapping(policy).furthest_in_scope if policy is not None else None
-    recipients = [
-        (mailbox_id, via)
-        for mailbox_id, via, kinship in zip(row.pop("mailbox_ids"), row.pop("via"), row.pop("kinship"), strict=True)
-        if mailbox_id not in closed and (furthest is None or kinship > furthest)
-    ]
+    stored, closed, verdict = row.pop("policy"), set(row.pop("closed") or ()), row.pop("verdict")
+    policy = Policy.from_mapping(stored) if stored is not None else None
+    released = verdict == Verdict.RELEASE
+    furthest = policy.furthest_in_scope if policy is not None and not released else None
+    mailbox_ids, via, kinship = row.pop("mailbox_ids"), row.pop("via"), row.pop("kinship")
+    if closed or furthest is not None:
+        every = zip(mailbox_ids, via, kinship or (0,) * len(via), strict=True)
+        left = [(m, v) for m, v, k in every if m not in closed and (furthest is None or k > furthest)]
+        mailbox_ids, via = [m for m, _ in left], [v for _, v in left]
     return DeliveryBatch(
         shard=row.pop("shard"),
-        mailbox_ids=[mailbox_id for mailbox_id, _ in recipients],
-        via=[via for _, via in recipients],
+        mailbox_ids=mailbox_ids,
+        via=via,
         deposited=row.pop("deposited"),
         recall_id=row.pop("recall_id"),
+        released=released,
+        undecided=policy is not None and policy.all_or_nothing and verdict is None,
         envelope_sender=row.pop("envelope_sender"),
         listed=ListedMessage(**row),
     )

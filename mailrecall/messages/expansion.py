@@ -1,5 +1,7 @@
 """Expansion: an envelope becomes delivery batches; who is a member of a group is decided here (R13: at delivery)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +16,9 @@ from mailrecall.outbox.work import Work
 from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "messages.sql")
+
+_MANY = 10_000
+"""Members from which on reading all accounts is faster than looking up each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,13 @@ def expand(connection: Connection[Any], message_id: int, *, batch_size: int, now
         "domain_id": row[3],
         "batch_size": batch_size,
     }
-    batches = connection.execute(_SQL["expand"], parameters).fetchall()
-    externals = connection.execute(_SQL["expand_externals"], {"message_id": message_id}).rowcount
+    with _plan_for_size(connection, message_id):
+        batches = connection.execute(_SQL["expand"], parameters).fetchall()
+        externals = connection.execute(_SQL["expand_externals"], {"message_id": message_id}).rowcount
     todo: list[Work] = []
     if not to_nobody:
-        todo += [work.deposit(message_id, batch, shard) for batch, shard in sorted(batches)]
+        small = sum(recipients for _batch, _shard, recipients in batches) <= work.SMALL
+        todo += [work.deposit(message_id, batch, shard, small=small) for batch, shard, _recipients in sorted(batches)]
         todo += [work.relay(message_id)] * bool(externals)
     connection.execute(_SQL["expanded"], {"message_id": message_id, "now": now, "deliveries": len(todo)})
     if not to_nobody and undeliverable(connection, message_id):
@@ -60,6 +67,18 @@ def expand(connection: Connection[Any], message_id: int, *, batch_size: int, now
     if hold is not Hold.REJECTED:  # whose expansion was counted when it was rejected
         deliveries_done(connection, message_id, done=1, now=now)
     return Expansion(len(batches), externals)
+
+
+@contextmanager
+def _plan_for_size(connection: Connection[Any], message_id: int) -> Iterator[None]:
+    """Have large groups joined with their accounts as a whole."""
+    row = connection.execute(_SQL["reaches_many"], {"message_id": message_id, "many": _MANY}).fetchone()
+    if row is None or not row[0]:
+        yield
+        return
+    connection.execute(_SQL["join_at_once"])
+    yield
+    connection.execute(_SQL["join_as_usual"])
 
 
 def undeliverable(connection: Connection[Any], message_id: int) -> list[str]:

@@ -8,8 +8,10 @@ from typing import Any
 
 from psycopg import Connection
 
+from mailrecall.audit import trail
 from mailrecall.directory import audit_rules
 from mailrecall.domain.audit import Hold, Traits, first_match
+from mailrecall.domain.trail import Actor, Entry, Event
 from mailrecall.messages.counting import deliveries_done
 from mailrecall.mime.summary import searchable_text
 from mailrecall.outbox import store as outbox
@@ -17,6 +19,12 @@ from mailrecall.outbox import work
 from mailrecall.postgres import queries
 
 _SQL = queries.load(__package__, "holding.sql")
+
+_EVENTS = {
+    Hold.RELEASED: Event.MAIL_RELEASED,
+    Hold.REJECTED: Event.MAIL_REJECTED,
+    Hold.CANCELLED: Event.MAIL_CANCELLED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,12 @@ def cancel(connection: Connection[Any], message_id: int, *, requester: int, now:
     return bool(connection.execute(_SQL["cancel_unsent"], {"message_id": message_id, "now": now}).rowcount)
 
 
+def waiting_among(connection: Connection[Any], message_ids: Sequence[int], *, now: datetime) -> list[int]:
+    """Return which of the messages `cancel` would stop: those that wait, for a moderator or for their moment."""
+    rows = connection.execute(_SQL["waiting_among"], {"message_ids": list(message_ids), "now": now}).fetchall()
+    return [message_id for (message_id,) in rows]
+
+
 def list_held(
     connection: Connection[Any], organisation_id: int, *, limit: int, after: int = 0, now: datetime
 ) -> list[Held]:
@@ -140,4 +154,16 @@ def _decide(
     connection: Connection[Any], message_id: int, hold: Hold, *, decided_by: int, reason: str | None, now: datetime
 ) -> bool:
     parameters = {"message_id": message_id, "hold": hold, "decided_by": decided_by, "reason": reason, "now": now}
-    return connection.execute(_SQL["decide"], parameters).fetchone() is not None
+    row = connection.execute(_SQL["decide"], parameters).fetchone()
+    if row is None:
+        return False
+    organisation_id, rule = row
+    entry = Entry(
+        organisation_id=organisation_id,
+        event=_EVENTS[hold],
+        actor=Actor.account(decided_by),
+        message_id=message_id,
+        details={"rule": rule, **({"reason": reason} if reason else {})},
+    )
+    trail.append(connection, entry, now=now)
+    return True

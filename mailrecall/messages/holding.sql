@@ -29,13 +29,21 @@ WITH decided AS (
 UPDATE held_message
    SET decided_by = %(decided_by)s, decided_at = %(now)s, reason = %(reason)s
  WHERE message_id IN (SELECT id FROM decided)
-RETURNING message_id
+RETURNING organisation_id, rule
 
 -- name: cancel_unsent
 -- R28: recalled before its author's time to change their mind was over: as if it had been held.
 UPDATE message SET hold = 'cancelled'
  WHERE id = %(message_id)s AND hold IS NULL AND expanded_at IS NULL
    AND EXISTS (SELECT FROM sending WHERE message_id = %(message_id)s AND due_at > %(now)s)
+
+-- name: waiting_among
+SELECT id FROM message
+ WHERE id = ANY (%(message_ids)s)
+   AND (hold = 'held'
+        OR hold IS NULL AND expanded_at IS NULL
+           AND EXISTS (SELECT FROM sending WHERE message_id = message.id AND due_at > %(now)s))
+ ORDER BY id
 
 -- A message that its author may still take back is not yet a moderator's business (R28).
 

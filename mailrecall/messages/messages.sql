@@ -19,10 +19,28 @@ SELECT m.expanded_at, m.sender_account_id, m.organisation_id, a.domain_id, m.hol
  WHERE m.id = %(message_id)s
    FOR UPDATE OF m
 
+-- name: reaches_many
+-- Whether groups lead to more members than it pays to look up one by one; counted no further than that.
+WITH RECURSIVE reached (group_id) AS (
+    SELECT group_id FROM envelope_recipient WHERE message_id = %(message_id)s AND group_id IS NOT NULL
+    UNION
+    SELECT g.member_group_id FROM reached r JOIN group_member g USING (group_id) WHERE g.member_group_id IS NOT NULL
+)
+SELECT count(*) > %(many)s
+  FROM (SELECT FROM reached r JOIN group_member g USING (group_id) WHERE g.account_id IS NOT NULL LIMIT %(many)s + 1) AS member
+
+-- name: join_at_once
+-- The planner takes any group for a small one, and would look up a hundred thousand accounts one by one.
+SET LOCAL enable_nestloop = off
+
+-- name: join_as_usual
+SET LOCAL enable_nestloop = on
+
 -- name: expand
 -- Everyone the envelope leads to, once: under 0 when named directly, else under the first addressee whose group holds them.
 -- UNION drops what was already reached under the same addressee, so overlapping groups are walked once. Each shard's mailboxes
--- are cut into ranges that do not overlap, in ascending order: recalls follow the same ranges.
+-- are cut into ranges that do not overlap, in ascending order: recalls follow the same ranges. They are as few and as equal as
+-- can be: a task costs what it costs however short its range, and one long range at the end is what everybody waits for.
 INSERT INTO delivery_batch (message_id, batch, shard, mailbox_ids, via, kinship)
 WITH RECURSIVE reached (via, group_id) AS (
     SELECT position, group_id FROM envelope_recipient WHERE message_id = %(message_id)s AND group_id IS NOT NULL
@@ -40,16 +58,18 @@ WITH RECURSIVE reached (via, group_id) AS (
 ), placed AS (
     SELECT a.id, a.shard, r.via,
            CASE WHEN %(to_nobody)s OR a.domain_id = %(domain_id)s THEN 0 WHEN a.organisation_id = %(organisation_id)s THEN 1 ELSE 2 END AS kinship,
-           (row_number() OVER (PARTITION BY a.shard ORDER BY a.id) - 1) / %(batch_size)s AS range
+           row_number() OVER (PARTITION BY a.shard ORDER BY a.id) - 1 AS place, count(*) OVER (PARTITION BY a.shard) AS on_shard
       FROM recipients r JOIN account a ON a.id = r.account_id
      -- a group's closed members are members no more; one named directly gets no copy, but an outcome (R9: gone)
  WHERE a.closed_at IS NULL OR r.via = 0
+), ranged AS (
+    SELECT *, place * ((on_shard + %(batch_size)s - 1) / %(batch_size)s) / on_shard AS range FROM placed
 )
 SELECT %(message_id)s, row_number() OVER (ORDER BY range, shard), shard,
        array_agg(id ORDER BY id), array_agg(via::smallint ORDER BY id), array_agg(kinship::smallint ORDER BY id)
-  FROM placed
+  FROM ranged
  GROUP BY shard, range
-RETURNING batch, shard
+RETURNING batch, shard, recipients
 
 -- name: expand_externals
 INSERT INTO external_recipient (message_id, address, via)
@@ -83,11 +103,13 @@ SELECT FROM message WHERE id = %(message_id)s FOR KEY SHARE
 
 -- name: batch_to_deposit
 -- With whoever is not to get a copy: those who closed since the expansion and, once the message is recalled, those in scope.
-SELECT d.shard, d.mailbox_ids, d.via, d.kinship, d.deposited_at IS NOT NULL AS deposited, m.envelope_sender,
-       r.id AS recall_id, r.policy,
+SELECT d.shard, d.mailbox_ids, d.via, CASE WHEN r.id IS NOT NULL THEN d.kinship END AS kinship,
+       d.deposited_at IS NOT NULL AS deposited, m.envelope_sender, r.id AS recall_id, r.policy, x.verdict,
        (SELECT array_agg(a.id) FROM account a WHERE a.closed_at IS NOT NULL AND a.id = ANY (d.mailbox_ids)) AS closed,
        m.accepted_at, m.size, m.from_header, m.to_header, m.subject, m.preview, m.attachments
-  FROM delivery_batch d JOIN message m ON m.id = d.message_id LEFT JOIN recall r ON r.message_id = m.id
+  FROM delivery_batch d JOIN message m ON m.id = d.message_id
+  LEFT JOIN recall r ON r.message_id = m.id AND r.undone_at IS NULL
+  LEFT JOIN decision x ON x.recall_id = r.id AND x.attempt = r.attempt
  WHERE d.message_id = %(message_id)s AND d.batch = %(batch)s
 
 -- name: message_to_file

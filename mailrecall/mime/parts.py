@@ -94,6 +94,15 @@ def attachment_content(content: bytes, index: int) -> tuple[Attachment, bytes]:
     raise LookupError(f"The message has no attachment {index}.")
 
 
+def inline_images(content: bytes) -> dict[str, tuple[str, bytes]]:
+    """Return the pictures that a message's HTML can show by `cid:` (RFC 2392): type and octets by Content-ID."""
+    found: dict[str, tuple[str, bytes]] = {}
+    for part in _leaves(reading.parse(content)):
+        if part.get_content_maintype() == "image" and (name := reading.fields(part, "Content-ID")):
+            found.setdefault(name.strip().strip("<>"), (part.declared_type, reading.body_octets(part)))
+    return found
+
+
 def count(message: reading.RawMessage) -> int:
     """Count the attachments of a message that was taken apart."""
     return sum(1 for _ in _attached(message))

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from mailrecall import logs
+from mailrecall import faultpoints, logs
+from mailrecall.faultpoints import Commit
 from mailrecall.messages.expansion import expand, undeliverable
 from mailrecall.outbox import store as outbox
 from mailrecall.settings import Settings
@@ -17,6 +18,8 @@ def expand_message(process: Process[Settings], *, message_id: int, work_id: int,
     with process.databases.control() as connection:
         expansion = expand(connection, message_id, batch_size=process.settings.batch_size, now=now)
         outbox.finish(connection, work_id)
+        faultpoints.before(Commit.EXPAND)
+    faultpoints.after(Commit.EXPAND)
     if expansion:
         log.info("delivery.expanded", message_id=message_id, batches=expansion.batches, externals=expansion.externals)
 

@@ -47,8 +47,8 @@ def forwards_due(connection: Connection[Any], message_id: int, todo: DeliveryBat
     """
     if not todo.envelope_sender:
         return []
-    members = set(todo.mailbox_ids)
     ruled = directory.rules_between(connection, todo.mailbox_ids[0], todo.mailbox_ids[-1])
+    members = set(todo.mailbox_ids) if ruled else set()
     rules: Mapping[int, Rule] = {account_id: rule for account_id, rule in ruled.items() if account_id in members}
     octets = content(connection, message_id) if rules else None
     if octets is None or trace.hops(octets) > MOST_HOPS:

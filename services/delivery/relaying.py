@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from mailrecall import logs
 from mailrecall.messages import delivery
+from mailrecall.metrics import instruments
 from mailrecall.mime import reading, trace
 from mailrecall.outbox import store as outbox
 from mailrecall.postgres import queries
@@ -95,6 +96,7 @@ def relay(databases: Databases, settings: Settings, message_id: int, *, now: dat
             results.refused |= {address: _EXPIRED.format(said) for address, said in results.deferred.items()}
             results.deferred = {}
         handover.record_refusals(results.refused)
+    instruments.relayed({"taken": results.relayed, "refused": len(results.refused), "deferred": len(results.deferred)})
     log.info(
         "relay.ran",
         message_id=message_id,

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from mailrecall import tls
+from mailrecall import heartbeat, tls
+from mailrecall.metrics import serving as health
 from mailrecall.settings import PREFIX, S, SettingsError
 from mailrecall.wiring import Process, bootstrap
 
@@ -42,11 +43,27 @@ def run(
         sys.stderr.write(f"{error}\n")
         return 2
     try:
-        asyncio.run(serve(process, tls_context))
+        health.start(process.settings)
+        asyncio.run(_with_pulse(process, serve(process, tls_context)))
     except OSError as error:
-        variables = " and ".join(PREFIX + name.upper() for name in binds)
+        variables = " and ".join(PREFIX + name.upper() for name in (*binds, "metrics_bind"))
         sys.stderr.write(f"{application}: cannot listen: {error}. Set {variables}.\n")
         return 1
     finally:
         process.databases.close()
     return 0
+
+
+async def _with_pulse(process: Process[S], served: Coroutine[Any, Any, None]) -> None:
+    """Serve, and show that the loop turns: one that hangs serves nobody, though its port may still answer."""
+
+    async def pulse() -> None:
+        while True:
+            heartbeat.touch(process.settings)
+            await asyncio.sleep(heartbeat.ROUND)
+
+    beating = asyncio.create_task(pulse())
+    try:
+        await served
+    finally:
+        beating.cancel()

@@ -4,8 +4,8 @@ from typing import Any
 
 from psycopg import Connection
 
+from mailrecall.mailstore.batch import Notice
 from mailrecall.mailstore.deposit import ListedMessage
-from mailrecall.mailstore.withdrawal import Notice
 from mailrecall.mime.compose import Composition, compose
 from mailrecall.mime.summary import summarise
 from mailrecall.recalls.progress import PlannedBatch, author_address

@@ -10,9 +10,11 @@ from mailrecall import logs
 from mailrecall.domain.recalls import State
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
-from mailrecall.recalls import progress
+from mailrecall.recalls import progress, undoing
 from mailrecall.settings import Settings
+from mailrecall.shards.moving import end_interrupted
 from mailrecall.wiring import Process
+from services.recall.requesting import lapse_overdue, revive_stuck
 
 log = logs.get(__name__)
 
@@ -35,7 +37,12 @@ def reconcile(process: Process[Settings], *, now: datetime) -> None:
             given_up = progress.give_up(connection, recall_id, now=now)
         if given_up:
             log.warning("recall.shards_unreachable", recall_id=recall_id, batches=given_up)
+    lapse_overdue(process, now=now)
+    revive_stuck(process, before=now - _STUCK_AFTER, now=now)
     _revive_stuck(process, now=now)
+    # last, because it may wait for a shard; the mailboxes of a dead mover are closed until it is done
+    if ended := end_interrupted(settings, process.databases, now=now):
+        log.warning("reconcile.moves_ended", count=ended)
 
 
 def _revive_stuck(process: Process[Settings], *, now: datetime) -> None:
@@ -45,3 +52,7 @@ def _revive_stuck(process: Process[Settings], *, now: datetime) -> None:
             todo = [work.plan(recall_id)] if state is State.ACCEPTED else progress.work_left(connection, recall_id)
             outbox.add(connection, todo, due_at=now)
             log.error("reconcile.revived", recall_id=recall_id, state=state.value)
+        lost = undoing.stuck(connection, before=now - _STUCK_AFTER)
+        outbox.add(connection, lost, due_at=now)
+    if lost:
+        log.error("reconcile.undos_revived", count=len(lost))

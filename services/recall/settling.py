@@ -3,8 +3,11 @@
 from datetime import datetime
 
 from mailrecall import logs
+from mailrecall.domain.recalls import result_of
+from mailrecall.metrics import instruments
 from mailrecall.outbox import store as outbox
 from mailrecall.recalls import progress
+from mailrecall.recalls.views import RecallView
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 
@@ -12,9 +15,17 @@ log = logs.get(__name__)
 
 
 def settle_recall(process: Process[Settings], *, recall_id: int, work_id: int, now: datetime) -> None:
-    """Settle a recall; a second time changes nothing."""
+    """Settle a recall that has no batch left to do it; a second time changes nothing."""
     with process.databases.control() as connection:
-        tally = progress.settle(connection, recall_id, now=now)
+        settled = progress.settle(connection, recall_id, now=now)
         outbox.finish(connection, work_id)
-    if tally is not None:
-        log.info("recall.settled", recall_id=recall_id, **tally.as_slugs())
+    if settled is not None:
+        tell(settled, now=now)
+
+
+def tell(settled: RecallView, *, now: datetime) -> None:
+    """Log and count a recall once its settlement is committed."""
+    tally = settled.tally
+    seconds = (now - settled.requested_at).total_seconds()
+    instruments.recall_settled(result_of(tally).value, tally.as_slugs(), seconds)
+    log.info("recall.settled", recall_id=settled.id, **tally.as_slugs())

@@ -1,14 +1,25 @@
-"""Withdrawing one batch: the shard decides, deletes and writes down; then the control database gets the counts."""
+"""Withdrawing one batch: the shard decides, deletes and writes down; then the control database gets the counts.
+
+The last batch settles the recall.
+"""
 
 from datetime import datetime
 
-from mailrecall import logs
-from mailrecall.mailstore.withdrawal import Batch, withdraw
+from mailrecall import faultpoints, logs
+from mailrecall.domain.recalls import Verdict
+from mailrecall.faultpoints import Commit
+from mailrecall.mailstore import withdrawal
+from mailrecall.mailstore.batch import Batch
+from mailrecall.mailstore.residence import MailboxMovedError
+from mailrecall.mailstore.withdrawal import Counts
 from mailrecall.outbox import store as outbox
 from mailrecall.recalls import progress
+from mailrecall.recalls.progress import PlannedBatch
 from mailrecall.settings import Settings
+from mailrecall.shards.moving import mend
 from mailrecall.wiring import Process
 from services.recall.notices import notice_for
+from services.recall.settling import tell
 
 log = logs.get(__name__)
 
@@ -22,29 +33,50 @@ def withdraw_batch(
         if planned is None:
             raise LookupError(f"Recall {recall_id} has no batch {batch}.")
         notice = notice_for(connection, planned, process.settings)
+    try:
+        counts = _carry_out(process, planned.as_batch(recall_id, batch, notice), planned, shard, now=now)
+    except MailboxMovedError:
+        # those who moved without a trace of this message go on in a batch of their own; this one is tried again
+        mend(process.databases, planned.message_id, batch, now=now)
+        raise
+    if counts is not None:
+        log.info("recall.batch_withdrawn", recall_id=recall_id, batch=batch, shard=shard, recipients=planned.recipients)
+    settled = None
+    with process.databases.control() as connection:
+        if counts is not None and progress.record_batch(connection, recall_id, batch, counts, now=now):
+            # at once, and not by way of the broker: who waits for the result waits for this
+            settled = progress.settle(connection, recall_id, now=now)
+        outbox.finish(connection, work_id)
+        if settled is not None:
+            faultpoints.before(Commit.SETTLE)
+        faultpoints.before(Commit.RECORD)
+    faultpoints.after(Commit.RECORD)
+    if settled is not None:
+        faultpoints.after(Commit.SETTLE)
+        tell(settled, now=now)
+
+
+def _carry_out(
+    process: Process[Settings], todo: Batch, planned: PlannedBatch, shard: int, *, now: datetime
+) -> Counts | None:
+    """Do on the shard what there is to be done; returns the counts, None where there is nothing to count."""
+
+    def recipients() -> tuple[list[int], list[int]]:
+        with process.databases.control() as control:
+            return progress.recipients_of_batch(control, todo.recall_id, todo.batch)
+
+    released = planned.verdict is Verdict.RELEASE
     # `assumed` was counted without the shard's word (R16), which is still wanted
     if planned.state in ("pending", "assumed"):
-
-        def recipients() -> tuple[list[int], list[int]]:
-            with process.databases.control() as control:
-                return progress.recipients_of_batch(control, recall_id, batch)
-
-        todo = Batch(
-            recall_id=recall_id,
-            batch=batch,
-            message_id=planned.message_id,
-            first=planned.first,
-            last=planned.last,
-            recipients=planned.recipients,
-            out_of_scope=planned.out_of_scope,
-            notice=notice,
-        )
+        if todo.all_or_nothing and planned.verdict is None:
+            return None  # another attempt has begun (R13): this work is of the one before
         with process.databases.shard(shard) as connection:
-            counts = withdraw(connection, todo, recipients, now=now)
-        log.info("recall.batch_withdrawn", recall_id=recall_id, batch=batch, shard=shard, recipients=planned.recipients)
-        with process.databases.control() as connection:
-            progress.record_batch(connection, recall_id, batch, counts, now=now)
-            outbox.finish(connection, work_id)
-        return
-    with process.databases.control() as connection:
-        outbox.finish(connection, work_id)
+            carry_out = withdrawal.release if released else withdrawal.withdraw
+            counts = carry_out(connection, todo, recipients, now=now)
+            faultpoints.before(Commit.RELEASE if released else Commit.WITHDRAW)
+        faultpoints.after(Commit.RELEASE if released else Commit.WITHDRAW)
+        return counts
+    if released and planned.state == "unreachable":
+        with process.databases.shard(shard) as connection:
+            withdrawal.let_go(connection, todo, now=now)
+    return None

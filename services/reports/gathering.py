@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mailrecall.directory.placement import hold_still
 from mailrecall.domain.outcomes import Outcome, Tally
 from mailrecall.postgres import queries
 from mailrecall.postgres.databases import Databases
@@ -12,8 +13,9 @@ from services.reports.report import Findings, Group, Member, RecalledMessage
 
 _SQL = queries.load(__package__, "summarising.sql")
 
-LONGEST_LIST = 200_000
-"""Failed members that a report lists at most: what it takes to write them down stays bounded (R18 counts them all)."""
+LONGEST_LIST = 30_000
+"""Failed members that a report lists at most (R18 counts them all): so many are a mail of four megabytes, and writing
+it takes no more when there are more. The console's export has the whole list."""
 
 
 def recalled_message(databases: Databases, message_id: int) -> RecalledMessage:
@@ -29,17 +31,19 @@ def gather(databases: Databases, view: RecallView) -> Findings:
     """Read a settled recall's envelope and ledgers.
 
     Raises:
-        psycopg.OperationalError: a shard that took part in the recall does not answer now.
+        psycopg.OperationalError: a shard that took part in the recall does not answer now, or mailboxes are moving.
     """
     with databases.control() as connection:
+        # until all is read: a mailbox that moved meanwhile would be on neither shard, or on both
+        hold_still(connection)
         named = connection.execute(_SQL["groups"], {"message_id": view.message_id}).fetchall()
         ledger = outcomes.locate(connection, view.id)
-    nobody = Tally({})
-    return Findings(
-        addressees=outcomes.of_addressees(databases, ledger),
-        groups=[Group(address, name, view.by_via.get(position, nobody)) for position, address, name in named],
-        failed=_failed(databases, ledger, {position: address for position, address, _name in named}),
-    )
+        nobody = Tally({})
+        return Findings(
+            addressees=outcomes.of_addressees(databases, ledger),
+            groups=[Group(address, name, view.by_via.get(position, nobody)) for position, address, name in named],
+            failed=_failed(databases, ledger, {position: address for position, address, _name in named}),
+        )
 
 
 def _failed(databases: Databases, ledger: Ledger, groups: dict[int, str]) -> list[Member]:

@@ -8,9 +8,10 @@ from typing import Any
 
 from psycopg import Connection
 
-from mailrecall import logs
+from mailrecall import faultpoints, logs
 from mailrecall.directory.lookup import Account, account_by_id
 from mailrecall.domain.recalls import Channel, State
+from mailrecall.faultpoints import Commit
 from mailrecall.messages.acceptance import EnvelopeRecipient, Incoming, accept
 from mailrecall.mime.compose import Composition, Mailbox, NewAttachment, compose
 from mailrecall.mime.summary import summarise as summary_of
@@ -146,6 +147,8 @@ def _send(process: Process[Settings], view: RecallView, mails: Sequence[Mail], *
                 if not _sent_before(current, mail.reader)
             ]
         outbox.finish(connection, work_id)
+        faultpoints.before(Commit.SUMMARISE)
+    faultpoints.after(Commit.SUMMARISE)
     for reader, message_id in sent:
         log.info("report.accepted", recall_id=view.id, reader=reader.value, message_id=message_id)
     return True

@@ -10,4 +10,4 @@ from services.reports.summarising import write_reports
 process = bootstrap_worker(Settings, "reports")
 app = celery_app("reports", process.settings)
 register(app, process, Task.SUMMARISE, write_reports)
-close_with_worker(process)
+close_with_worker(app, process)

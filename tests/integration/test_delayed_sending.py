@@ -196,7 +196,7 @@ def test_r28_between_the_relay_and_its_author_the_outboxs_rows_decide(databases,
             waiting = threading.Thread(target=author_comes_second)
             waiting.start()
             until_somebody_waits_for_a_lock(settings)
-        waiting.join(timeout=30)
+        waiting.join(timeout=60)
     else:
         with databases.control() as connection:
             take_back(connection)

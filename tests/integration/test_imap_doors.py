@@ -140,6 +140,21 @@ def test_a_stranger_cannot_make_the_server_hold_much(server: Imap, sent: bytes, 
         assert connection.recv(1000).startswith(answer)
 
 
+def test_credentials_that_are_no_text_are_refused_and_the_session_goes_on(server: Imap, reader: Account):
+    with Client(server.address) as client:
+        with pytest.raises(imaplib.IMAP4.error, match="not UTF-8"):
+            client.authenticate("PLAIN", lambda _: b"\0\xff\xfe\0secret")
+        client.login(reader.address, company.PASSWORD)
+        assert client.open_folder("INBOX") >= 1
+
+
+def test_a_name_with_a_shift_that_does_not_end_is_the_name_of_no_folder(server: Imap, reader: Account):
+    with Client(server.address, reader) as client:
+        status, said = client.select('"&AGE"')
+        assert status == "NO", said
+        assert client.noop()[0] == "OK"
+
+
 def test_a_message_that_is_too_large_is_refused(settings: Settings, tmp_path: Path, reader: Account):
     with (
         imap.running(settings, tmp_path, max_message_size=2000) as server,

@@ -174,14 +174,14 @@ def test_too_many_clients_are_told_to_come_back(settings: Settings, tmp_path: Pa
             with Client(intake.lmtp) as client:
                 return client.greeting.startswith("220")
 
-        assert poll(served, timeout=10)
+        assert poll(served, timeout=60)
         with lmtp(intake), lmtp(intake) as second:
             assert second.ask("NOOP").startswith("250")
             with Client(intake.lmtp) as third:
                 assert third.greeting.startswith("421 4.3.2")
             with Client(intake.smtp) as other_protocol:
                 assert other_protocol.greeting.startswith("220")
-        assert poll(served, timeout=10)
+        assert poll(served, timeout=60)
 
 
 def started(settings: Settings, **more: object) -> subprocess.CompletedProcess[str]:
@@ -191,7 +191,7 @@ def started(settings: Settings, **more: object) -> subprocess.CompletedProcess[s
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

@@ -11,9 +11,10 @@ import pytest
 from mailrecall.domain.copies import Fact, Flag, Folder
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.mailstore import changes, deposit, duplicates, imap, reading
+from mailrecall.mailstore.batch import Batch
 from mailrecall.mailstore.changes import Change, Kind
 from mailrecall.mailstore.imap import Place
-from mailrecall.mailstore.withdrawal import Batch, withdraw
+from mailrecall.mailstore.withdrawal import withdraw
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
 
@@ -256,7 +257,7 @@ def test_each_change_is_told_once_however_many_mailboxes_it_touches(databases: D
         batch = Batch(recall_id=next(recall_ids), batch=1, message_id=message_id, first=first, last=last, recipients=50)
         with databases.shard(SHARD) as shard:
             withdraw(shard, batch, lambda: ([p.mailbox_id for p in places], [0] * 50), now=NOW)
-        told = [Change.parse(notice.payload) for notice in listener.notifies(timeout=10, stop_after=3)]
+        told = [Change.parse(notice.payload) for notice in listener.notifies(timeout=60, stop_after=3)]
     assert told == [
         Change(message_id, first, last, Kind.DEPOSITED),
         Change(message_id, first, first, Kind.CHANGED),

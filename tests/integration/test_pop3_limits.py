@@ -133,7 +133,7 @@ def test_too_many_clients_are_told_to_come_again(settings, owner, tmp_path):
             with Client(server.address) as fourth:
                 return fourth.greeting.startswith("+OK")
 
-        assert poll(served, timeout=20), "those who left make room"
+        assert poll(served, timeout=60), "those who left make room"
 
 
 def test_a_silent_client_is_disconnected_and_nothing_deleted(settings, databases, owner, delivered, tmp_path):
@@ -172,7 +172,7 @@ def test_a_client_that_takes_nothing_is_disconnected(command, settings, owner, d
             stuck.encrypt(ssl.create_default_context(cafile=str(pair.certificate)))
         stuck.sign_in(owner)
         stuck.send(command.removeprefix("STLS, ").encode() + b"\r\n")
-        assert poll(lambda: signs_in(server, owner), timeout=20, pause=0.2), "the mailbox is let go of"
+        assert poll(lambda: signs_in(server, owner), timeout=60, pause=0.2), "the mailbox is let go of"
 
 
 def signs_in(server, account):
@@ -191,7 +191,7 @@ def test_an_impatient_client_gets_no_more_than_it_waited_for(server, databases, 
     assert client.reply().startswith("+OK")
     client.__exit__()
 
-    assert poll(lambda: signs_in(server, owner), timeout=20)
+    assert poll(lambda: signs_in(server, owner), timeout=60)
     with databases.shard(owner.shard) as connection:
         facts = dict(
             connection.execute("SELECT message_id, facts FROM copy WHERE mailbox_id = %s", (owner.id,)).fetchall()
@@ -314,7 +314,7 @@ def test_a_setting_that_cannot_be_right_stops_it_at_the_start(name, value, code,
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     assert ended.returncode == code

@@ -22,12 +22,12 @@ class CountingDesk(Desk):
     """Refuses everybody, and counts who is at the desk."""
 
     def __init__(self, databases: Databases) -> None:
-        super().__init__(databases, 8)
+        super().__init__(databases, 8, password_guesses=10)
         self.full = threading.Barrier(AT_ONCE)
         self.crowded = threading.Event()
         self._here = threading.Semaphore(AT_ONCE)
 
-    def sign_in(self, login: str, password: str) -> Account | None:  # noqa: ARG002
+    def sign_in(self, login: str, password: str, *, origin: str) -> Account | None:  # noqa: ARG002
         if not self._here.acquire(blocking=False):
             self.crowded.set()
             return None

@@ -32,7 +32,8 @@ async def serve(process: Process[ImapSettings], tls_context: ssl.SSLContext | No
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    desk, watch = Desk(process.databases, settings.pool_size), Watch(settings)
+    desk = Desk(process.databases, settings.pool_size, password_guesses=settings.password_guesses)
+    watch = Watch(settings)
     login = Login(desk, watch)
     servers = [Server(login, settings, tls_context, encrypted=False)]
     listening = [await asyncio.start_server(servers[0], *host_and_port(settings.imap_bind), limit=LONGEST_LINE)]

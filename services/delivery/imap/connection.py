@@ -23,13 +23,18 @@ from pymap.imap.state import ConnectionState
 from pymap.interfaces.login import LoginInterface
 from pymap.parsing.response import CommandResponse, Response, ResponseBye, ResponseCode, ResponseOk
 from pysasl import SASLAuth
+from pysasl.creds.server import ServerCredentials
+from pysasl.exception import AuthenticationError
 
 from mailrecall import logs
 from services.delivery import plain_login
+from services.delivery.imap import names
 from services.delivery.imap.desk import UnavailableError
 from services.delivery.imap.settings import ImapSettings
 
 log = logs.get(__name__)
+
+names.read_names_with_this()
 
 LONGEST_LINE = 256 * 1024
 """Octets of a command without its literals; clients name thousands of messages in one line."""
@@ -120,6 +125,17 @@ class Connection(IMAPConnection):
         """Read a literal that was waited for, and the rest of its line."""
         literal = await self._patiently(self.reader.readexactly(literal_length))
         return memoryview(literal + bytes(await self.readline()))
+
+    async def authenticate(self, state: ConnectionState, mech_name: bytes) -> ServerCredentials | None:
+        """Exchange what a mechanism needs.
+
+        Raises:
+            AuthenticationError: it was cancelled, or what came is none of the mechanism's.
+        """
+        try:
+            return await super().authenticate(state, mech_name)
+        except UnicodeDecodeError:
+            raise AuthenticationError("The credentials are not UTF-8.") from None
 
     async def write_response(self, resp: Response) -> None:
         """Write an answer, one message at a time, no faster than the client reads.

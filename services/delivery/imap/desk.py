@@ -15,12 +15,14 @@ from pymap.parsing.message import AppendMessage
 from pymap.parsing.response import ResponseCode, ResponseNo
 
 from mailrecall import clock, logs
-from mailrecall.directory.authentication import authenticate
+from mailrecall.directory import guessing
+from mailrecall.directory.guessing import Throttled
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.copies import Fact, Flag, Folder
 from mailrecall.mailstore import imap
 from mailrecall.mailstore.deposit import ListedMessage
 from mailrecall.mailstore.imap import Held, Place, Placed, View
+from mailrecall.mailstore.residence import Home
 from mailrecall.messages import ids
 from mailrecall.mime import sections
 from mailrecall.mime.summary import summarise
@@ -40,19 +42,27 @@ R = TypeVar("R")
 class UnavailableError(TemporaryFailure):
     """A database did not answer; the client is told so and may try again (RFC 5530)."""
 
-    def __init__(self) -> None:
-        super().__init__("The mail store does not answer; try again later.")
+    def __init__(self, said: str = "The mail store does not answer; try again later.") -> None:
+        super().__init__(said)
 
     def get_response(self, tag: bytes) -> ResponseNo:
         """Return the answer to the command."""
         return ResponseNo(tag, str(self).encode(), ResponseCode.of(b"UNAVAILABLE"))
 
 
+class TooManyGuessesError(UnavailableError):
+    """No password is looked at for some time; RFC 5530's code for wrong ones would have people asked for another."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"Too many passwords were wrong; try again in {retry_after} seconds.")
+
+
 class Desk:
     """Runs work that waits for a database."""
 
-    def __init__(self, databases: Databases, threads: int) -> None:
+    def __init__(self, databases: Databases, threads: int, *, password_guesses: int) -> None:
         self._databases = databases
+        self._password_guesses = password_guesses
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="imap")
 
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
@@ -67,14 +77,20 @@ class Desk:
             log.warning("imap.database_failed", failure=type(error).__name__)
             raise UnavailableError from None
 
-    def sign_in(self, login: str, password: str) -> Account | None:
-        """Return the account that an address and a password belong to."""
-        with self._databases.control() as connection:
-            return authenticate(connection, login, password)
+    def sign_in(self, login: str, password: str, *, origin: str) -> Account | Throttled | None:
+        """Return the account that an address and a password belong to, or how long its password has to wait.
 
-    def mailbox(self, account: Account) -> "MailboxDesk":
-        """Return an account's mailbox."""
-        return MailboxDesk(self._databases, account)
+        Args:
+            login: the address as the client gave it.
+            password: as the client gave it.
+            origin: the client's network address; empty where that is not known.
+        """
+        limit = self._password_guesses
+        return guessing.sign_in(self._databases, login, password, origin=origin, limit=limit, now=clock.now())
+
+    def mailbox(self, account: Account, moved: Callable[[int], object]) -> "MailboxDesk":
+        """Return an account's mailbox; `moved` is called, in some thread, with the shard that it has moved to."""
+        return MailboxDesk(self._databases, account, moved)
 
     def close(self) -> None:
         """Let running work end, and start no more."""
@@ -84,9 +100,10 @@ class Desk:
 class MailboxDesk:
     """One mailbox. All of it blocks: to be called through `Desk.run`."""
 
-    def __init__(self, databases: Databases, account: Account) -> None:
+    def __init__(self, databases: Databases, account: Account, moved: Callable[[int], object]) -> None:
         self._databases = databases
         self._account = account
+        self._home = Home(databases, account, moved)
 
     def look(self, folder: Folder) -> View:
         """Look at a folder; no read (R2)."""
@@ -168,7 +185,7 @@ class MailboxDesk:
             return ids.unused_ids(connection, count)
 
     def _shard(self) -> AbstractContextManager[Connection[Any]]:
-        return self._databases.shard(self._account.shard)
+        return self._home.open()
 
     def _place(self, folder: Folder) -> Place:
         return Place(self._account.id, folder)

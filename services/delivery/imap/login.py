@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from typing import Any
 
+from pymap.context import socket_info
 from pymap.exceptions import AuthorizationFailure, InvalidAuth, NotAllowedError, NotSupportedError
 from pymap.interfaces.login import IdentityInterface, LoginInterface
 from pymap.interfaces.session import SessionInterface
@@ -15,8 +16,9 @@ from pysasl.creds.server import ServerCredentials
 from pysasl.identity import Identity as SaslIdentity
 
 from mailrecall import logs
+from mailrecall.directory.guessing import Throttled
 from mailrecall.directory.lookup import Account
-from services.delivery.imap.desk import Desk
+from services.delivery.imap.desk import Desk, TooManyGuessesError
 from services.delivery.imap.session import Session
 from services.delivery.imap.watch import Watch
 
@@ -45,13 +47,17 @@ class Login(LoginInterface):
 
         Raises:
             InvalidAuth: they are not an open account's.
+            TooManyGuessesError: too many were wrong before.
         """
         if not isinstance(credentials, PlainCredentials):
             raise InvalidAuth
         password = _Password()
         credentials.verify(password)
         async with self._signing_in:
-            account = await self._desk.run(self._desk.sign_in, credentials.authcid, password.given)
+            account = await self._desk.run(self._desk.sign_in, credentials.authcid, password.given, origin=_origin())
+        if isinstance(account, Throttled):
+            log.warning("imap.guesses_throttled")
+            raise TooManyGuessesError(account.retry_after)
         if account is None:
             log.info("imap.login_refused")
             raise InvalidAuth
@@ -62,6 +68,12 @@ class Login(LoginInterface):
         if authzid != authenticated.name:
             raise AuthorizationFailure
         return authenticated
+
+
+def _origin() -> str:
+    """Return the network address of the client whose command is being carried out; pymap keeps it with the task."""
+    client = socket_info.get(None)
+    return str(client.peername_ip or "") if client else ""
 
 
 class _Password(SaslIdentity):
@@ -97,6 +109,7 @@ class Identity(IdentityInterface):
         self._watch = watch
         self._account = account
         self._login = login
+        self._loop = asyncio.get_running_loop()
 
     @property
     def name(self) -> str:
@@ -116,7 +129,11 @@ class Identity(IdentityInterface):
     async def _session(self) -> AsyncIterator[SessionInterface]:
         with self._watch.mailbox(self._account.shard, self._account.id) as changed:
             log.debug("imap.session_began", account_id=self._account.id)
-            yield Session(self._desk, self._account, changed)
+            yield Session(self._desk, self._account, changed, self._follow)
+
+    def _follow(self, shard: int) -> None:
+        # called in a thread that found out
+        self._loop.call_soon_threadsafe(self._watch.move, self._account.id, shard)
 
     async def new_token(self, *, expiration: datetime | None = None) -> str | None:  # noqa: ARG002
         """Issue none."""

@@ -6,7 +6,7 @@ the flags of one answer by sequence numbers, which must not change in between.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -45,10 +45,10 @@ _NO_OTHER_FOLDERS = "Every mailbox has the same folders; they cannot be added to
 class Session(SessionInterface):
     """One signed-in client."""
 
-    def __init__(self, desk: Desk, account: Account, changed: asyncio.Event) -> None:
+    def __init__(self, desk: Desk, account: Account, changed: asyncio.Event, moved: Callable[[int], object]) -> None:
         self._desk = desk
         self._account = account
-        self._mailbox = desk.mailbox(account)
+        self._mailbox = desk.mailbox(account, moved)
         self._shown = Shown(desk, self._mailbox, changed)
 
     @property
@@ -148,6 +148,7 @@ class Session(SessionInterface):
         selected.hide_expunged = True
         command = current_command.get()
         asked = meaning(command.attributes if isinstance(command, FetchCommand) else ())
+        await self._shown.tell(selected)
         wanted = self._shown.named(selected, sequence_set)
         allowed = await self._noted(selected, wanted, asked, sets_seen=set_seen)
         await self._shown.tell(selected, anew=asked.reads)

@@ -56,7 +56,8 @@ class Shown:
     async def tell(self, selected: SelectedMailbox | None, *, anew: bool = False) -> SelectedMailbox | None:
         """Look again if somebody said that the mailbox changed, or if asked to."""
         if selected is not None:
-            if anew or self._changed.is_set():
+            # R13: what an all-or-nothing recall has prepared can go without a word from this shard
+            if anew or self._changed.is_set() or any(held.undecided for held in self._known.values()):
                 await self.look(selected)
             else:
                 self._update(selected, (), ())

@@ -34,15 +34,25 @@ class Watch:
         try:
             yield event
         finally:
-            waiting.discard(event)
-            if not waiting:
-                self._waiting[shard].pop(mailbox_id, None)
+            for of_shard in self._waiting:
+                if event in (left := of_shard.get(mailbox_id, set())):
+                    left.discard(event)
+                    if not left:
+                        del of_shard[mailbox_id]
+
+    def move(self, mailbox_id: int, to: int) -> None:
+        """Listen for a mailbox's changes on another shard from now on."""
+        for shard, of_shard in enumerate(self._waiting):
+            if shard != to and (events := of_shard.pop(mailbox_id, None)):
+                self._waiting[to].setdefault(mailbox_id, set()).update(events)
+                for event in events:
+                    event.set()  # what was told there before anybody listened
 
     async def run(self) -> None:
         """Listen until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            for shard, url in enumerate(self._settings.shard_urls):
-                tasks.create_task(self._follow(shard, url))
+            for shard in self._settings.shard_numbers:
+                tasks.create_task(self._follow(shard, self._settings.shard_urls[shard]))
 
     async def _follow(self, shard: int, url: str) -> None:
         while True:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from mailrecall.directory import lookup
-from mailrecall.directory.authentication import authenticate
+from mailrecall.directory import guessing, lookup
+from mailrecall.directory.guessing import Throttled
 from mailrecall.directory.lookup import Account, Resolution
 from mailrecall.domain.addresses import Address, AddressError
 from mailrecall.domain.recalls import Channel
@@ -54,14 +54,21 @@ class Desk:
         self._databases = databases
         self._settings = settings
 
-    def sign_in(self, login: bytes, password: bytes) -> Account | None:
-        """Return the account that an address and a password belong to."""
+    def sign_in(self, login: bytes, password: bytes, *, origin: str, now: datetime) -> Account | Throttled | None:
+        """Return the account that an address and a password belong to, or how long its password has to wait.
+
+        Args:
+            login: the address as the client gave it.
+            password: as the client gave it.
+            origin: the client's network address; empty where that is not known.
+            now: the present moment.
+        """
         try:
             address, secret = login.decode(), password.decode()
         except UnicodeDecodeError:
             return None
-        with self._databases.control() as connection:
-            return authenticate(connection, address, secret)
+        limit = self._settings.password_guesses
+        return guessing.sign_in(self._databases, address, secret, origin=origin, limit=limit, now=now)
 
     def check_sender(self, account: Account, envelope_sender: str) -> None:
         """Make sure that an account sends under an address of its own.

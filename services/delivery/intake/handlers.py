@@ -11,6 +11,7 @@ from mailrecall import clock, logs
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.recalls import Channel
 from mailrecall.messages.acceptance import EnvelopeRecipient
+from mailrecall.metrics import instruments
 from mailrecall.mime import trace
 from services.delivery.intake.desk import Arrival, Desk, RefusedError, reverse_path, storable
 from services.delivery.intake.protocol import TEMPORARY
@@ -130,7 +131,9 @@ class Handler:
         return TEMPORARY
 
     def _refused(self, command: str, error: RefusedError) -> str:
-        log.info("intake.refused", channel=self.channel, command=command, status=error.reply.split(" ", 2)[1])
+        status = error.reply.split(" ", 2)[1]
+        instruments.intake_refused(self.channel.value, command, status)
+        log.info("intake.refused", channel=self.channel, command=command, status=status)
         return error.reply
 
 

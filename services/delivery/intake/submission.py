@@ -7,7 +7,8 @@ from typing import Any
 import psycopg
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from mailrecall import logs
+from mailrecall import clock, logs
+from mailrecall.directory.guessing import Throttled
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.recalls import Channel
 from mailrecall.mime import trace
@@ -40,14 +41,21 @@ class SubmissionHandler(Handler):
         signed_in: object = session.auth_data
         return signed_in if isinstance(signed_in, Account) else None
 
-    async def sign_in(self, credentials: LoginPassword) -> AuthResult:
-        """Check an address and a password."""
+    async def sign_in(self, credentials: LoginPassword, *, origin: str) -> AuthResult:
+        """Check an address and a password that came from a network address."""
         try:
             async with self._logins:
-                account = await in_thread(self.desk.sign_in, credentials.login, credentials.password)
+                account = await in_thread(
+                    self.desk.sign_in, credentials.login, credentials.password, origin=origin, now=clock.now()
+                )
         except psycopg.Error as error:
             unavailable("AUTH", error)
             return AuthResult(success=False, handled=False, message="454 4.7.0 Temporary authentication failure")
+        if isinstance(account, Throttled):
+            log.warning("intake.guesses_throttled")
+            # RFC 4954 section 6: a program that is told so does not ask its user for another password
+            wait = f"454 4.7.0 Too many passwords were wrong; try again in {account.retry_after} seconds"
+            return AuthResult(success=False, handled=False, message=wait)
         if account is None:
             log.info("intake.login_failed")
             return AuthResult(success=False, handled=False)
@@ -70,6 +78,7 @@ class SubmissionProtocol(IntakeProtocol):
     ) -> None:
         self._plain_login = settings.plain_login
         self._handler = handler
+        self._origin = ""
         super().__init__(
             handler,
             settings,
@@ -83,7 +92,8 @@ class SubmissionProtocol(IntakeProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Decide whether a password may come over this connection as it is; after STARTTLS it always may."""
         peer = transport.get_extra_info("peername")
-        self._auth_require_tls = not plain_login.allowed(self._plain_login, peer[0] if peer else None)
+        self._origin = str(peer[0]) if peer else ""
+        self._auth_require_tls = not plain_login.allowed(self._plain_login, self._origin)
         super().connection_made(transport)
 
     def _create_envelope(self) -> IntakeEnvelope:
@@ -103,7 +113,7 @@ class SubmissionProtocol(IntakeProtocol):
     async def _checked(self, given: AuthResult) -> AuthResult:
         if not given.success or not isinstance(given.auth_data, LoginPassword):
             return AuthResult(success=False, handled=given.handled, message=given.message)
-        return await self._handler.sign_in(given.auth_data)
+        return await self._handler.sign_in(given.auth_data, origin=self._origin)
 
 
 def _as_given(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, credentials: Any) -> AuthResult:

@@ -6,10 +6,12 @@ from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.error import CannotListenError
+from twisted.internet.task import LoopingCall
 from twisted.logger import LogEvent, LogLevel, globalLogBeginner
 
-from mailrecall import logs, tls
+from mailrecall import heartbeat, logs, tls
 from mailrecall.mailstore.exclusive import MailboxLocks
+from mailrecall.metrics import serving
 from mailrecall.settings import SettingsError
 from mailrecall.wiring import Process, bootstrap
 from services.delivery.pop3.desk import Desk
@@ -30,7 +32,8 @@ def serve(process: Process[Pop3Settings], tls_options: Encryption | None) -> Non
     """
     settings = process.settings
     locks = MailboxLocks(settings, "pop3-locks")
-    factory = Pop3Factory(Desk(process.databases, locks), settings, reactor, tls_options)
+    desk = Desk(process.databases, locks, password_guesses=settings.password_guesses)
+    factory = Pop3Factory(desk, settings, reactor, tls_options)
     host, _, port = settings.pop3_bind.rpartition(":")
     try:
         listener = reactor.listenTCP(int(port), factory, interface=host.strip("[]"))
@@ -42,6 +45,8 @@ def serve(process: Process[Pop3Settings], tls_options: Encryption | None) -> Non
 
         reactor.addSystemEventTrigger("before", "shutdown", stop)
         log.info("pop3.listening", pop3=settings.pop3_bind)
+        # one that hangs serves nobody, though its port may still answer
+        LoopingCall(heartbeat.touch, settings).start(heartbeat.ROUND)
         reactor.run()
         log.info("pop3.stopped")
     finally:
@@ -68,9 +73,13 @@ def main() -> int:
         return 2
     globalLogBeginner.beginLoggingTo([_note], redirectStandardIO=False, discardBuffer=True)  # type: ignore[list-item]
     try:
+        serving.start(settings)
         serve(process, tls_options)
     except CannotListenError as error:
         sys.stderr.write(f"POP3 cannot listen: {error.socketError}. Set MAILRECALL_POP3_BIND.\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"POP3 cannot listen: {error}. Set MAILRECALL_METRICS_BIND.\n")
         return 1
     finally:
         process.databases.close()

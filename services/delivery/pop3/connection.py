@@ -16,7 +16,7 @@ from twisted.mail import pop3
 from twisted.python.failure import Failure
 
 from mailrecall import logs
-from services.delivery.pop3.desk import DeniedError, EndedError, Opened, RefusedError
+from services.delivery.pop3.desk import DeniedError, EndedError, Opened, RefusedError, TooManyGuessesError
 from services.delivery.pop3.maildrop import Maildrop, NoMessageError
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ class Pop3Connection(pop3.POP3):
         self.ended: Deferred[None] = Deferred()
         """Fires when the connection is gone and its mailbox let go of."""
         self._plain_allowed = False
+        self._origin = ""
         self._opened: Opened | None = None
         self._turn = DeferredLock()
         self._encrypting = self._sending = self._leaving = self._gone = False
@@ -107,7 +108,9 @@ class Pop3Connection(pop3.POP3):
     def connectionMade(self) -> None:
         """Greet the client."""
         self.factory.connections.add(self)
-        self._plain_allowed = self.factory.plain_allowed(self.transport.getPeer())
+        peer = self.transport.getPeer()
+        self._origin = str(getattr(peer, "host", ""))
+        self._plain_allowed = self.factory.plain_allowed(peer)
         if self.factory.crowded:
             log.warning("pop3.too_many_connections", most=self.factory.settings.pop3_connections)
             self.leave("[SYS/TEMP] Too many connections; try again later")
@@ -235,6 +238,9 @@ class Pop3Connection(pop3.POP3):
         if isinstance(error, DeniedError):
             self._failures += 1
             log.info("pop3.login_failed")
+        if isinstance(error, TooManyGuessesError):
+            self._failures += 1
+            log.warning("pop3.guesses_throttled")
         self.refuse(error.reply)
         if isinstance(error, EndedError) or self._failures >= _ATTEMPTS_TO_SIGN_IN:
             self.leave()

@@ -4,16 +4,21 @@ These functions wait for the database; the server calls them in threads.
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import IO
+from typing import IO, Any
 
-from mailrecall.directory.authentication import authenticate
+from psycopg import Connection
+
+from mailrecall.directory import guessing
+from mailrecall.directory.guessing import Throttled
 from mailrecall.directory.lookup import Account
-from mailrecall.mailstore import pop3, reading
+from mailrecall.mailstore import pop3, reading, residence
 from mailrecall.mailstore.exclusive import Hold, MailboxLocks
 from mailrecall.mailstore.pop3 import Listed
+from mailrecall.mailstore.residence import MailboxMovedError
 from mailrecall.postgres.databases import Databases
 from services.delivery.pop3 import wire
 
@@ -33,6 +38,10 @@ class DeniedError(RefusedError):
     """The address and the password belong to nobody."""
 
 
+class TooManyGuessesError(RefusedError):
+    """No password is looked at for some time."""
+
+
 class EndedError(RefusedError):
     """The session has lost its mailbox and must end."""
 
@@ -50,15 +59,23 @@ class Opened:
 class Desk:
     """POP3's side of the databases."""
 
-    def __init__(self, databases: Databases, locks: MailboxLocks) -> None:
+    def __init__(self, databases: Databases, locks: MailboxLocks, *, password_guesses: int) -> None:
         self._databases = databases
         self._locks = locks
+        self._password_guesses = password_guesses
 
-    def sign_in(self, login: bytes, password: bytes) -> Account:
+    def sign_in(self, login: bytes, password: bytes, *, origin: str, now: datetime) -> Account:
         """Return the account that an address and a password belong to.
+
+        Args:
+            login: the address as the client gave it.
+            password: as the client gave it.
+            origin: the client's network address; empty where that is not known.
+            now: the present moment.
 
         Raises:
             DeniedError: they belong to none.
+            TooManyGuessesError: too many were wrong before.
         """
         account = None
         try:
@@ -66,8 +83,12 @@ class Desk:
         except UnicodeDecodeError:
             pass
         else:
-            with self._databases.control() as connection:
-                account = authenticate(connection, address, secret)
+            limit = self._password_guesses
+            account = guessing.sign_in(self._databases, address, secret, origin=origin, limit=limit, now=now)
+        if isinstance(account, Throttled):
+            # RFC 3206: what [AUTH] says would have the program ask its user for another password
+            wait = f"[SYS/TEMP] Too many passwords were wrong; try again in {account.retry_after} seconds"
+            raise TooManyGuessesError(wait)
         if account is None:
             raise DeniedError("[AUTH] Address or password is wrong")
         return account
@@ -82,7 +103,7 @@ class Desk:
         if hold is None:
             raise RefusedError("[IN-USE] Another session has this mailbox open; try again later")
         try:
-            with self._databases.shard(account.shard) as connection:
+            with residence.unmoved(self._databases, account) as connection:
                 return Opened(account, hold, pop3.maildrop(connection, account.id))
         except BaseException:
             hold.release()
@@ -107,7 +128,7 @@ class Desk:
         if opened.hold.lost:
             raise _ended()
         account = opened.account
-        with self._databases.shard(account.shard) as connection:
+        with self._own(account) as connection:
             if lines == 0:
                 content = reading.content_of(connection, account.id, copy_id)
             else:
@@ -125,8 +146,17 @@ class Desk:
         if not opened.hold.stands():
             raise _ended()
         account = opened.account
-        with self._databases.shard(account.shard) as connection:
+        with self._own(account) as connection:
             return pop3.delete(connection, account.id, copy_ids, now=now)
+
+    @contextmanager
+    def _own(self, account: Account) -> Iterator[Connection[Any]]:
+        """Give a transaction on the shard that keeps the hold; a mailbox that left it is no longer the session's."""
+        try:
+            with residence.unmoved(self._databases, account) as connection:
+                yield connection
+        except MailboxMovedError:
+            raise _ended() from None
 
 
 def _spooled(octets: bytes) -> IO[bytes]:

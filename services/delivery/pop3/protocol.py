@@ -108,7 +108,7 @@ class Pop3Protocol(Pop3Connection):
     def _sign_in(self, user: bytes, password: bytes) -> None:
         desk, signing_in = self.factory.desk, self.factory.signing_in
         self._hold(
-            signing_in.run(self.factory.in_thread, desk.sign_in, user, password)
+            signing_in.run(self.factory.in_thread, desk.sign_in, user, password, origin=self._origin, now=clock.now())
             .addCallback(lambda account: self._in_turn(desk.open, account))
             .addCallback(self._begin)
         )
