@@ -37,23 +37,33 @@ class Code(StrEnum):
     NOT_SENDER = "not_sender"
     NOT_IN_ORGANISATION = "not_in_organisation"
     NOT_ALLOWED = "not_allowed"
+    INSUFFICIENT_SCOPE = "insufficient_scope"
     APPROVAL_REQUIRED = "approval_required"
+    OWN_REQUEST = "own_request"
     NOT_FOUND = "not_found"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     WINDOW_EXPIRED = "window_expired"
     NOT_SENT_FROM_WEBMAIL = "not_sent_from_webmail"
     NO_LOCAL_RECIPIENTS = "no_local_recipients"
     NOT_SETTLED = "not_settled"
+    NOTHING_TO_RESTORE = "nothing_to_restore"
+    RETENTION_OVER = "retention_over"
     NOT_HELD = "not_held"
+    ALREADY_DECIDED = "already_decided"
     BEING_SENT = "being_sent"
     ALREADY_SENT = "already_sent"
+    KEY_IN_USE = "key_in_use"
     VERSION_CONFLICT = "version_conflict"
     TOO_LARGE = "too_large"
     VERSION_REQUIRED = "version_required"
     UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     INVALID = "invalid"
+    TOO_WIDE = "too_wide"
+    KEY_REUSED = "key_reused"
     RECIPIENTS_REFUSED = "recipients_refused"
     RATE_LIMITED = "rate_limited"
+    TOO_MANY_GUESSES = "too_many_guesses"
+    TOO_MANY_TOKENS = "too_many_tokens"
     INTERNAL = "internal"
     UNAVAILABLE = "unavailable"
 
@@ -73,23 +83,33 @@ CATALOGUE: Mapping[Code, Kind] = {
     Code.NOT_SENDER: Kind(HTTPStatus.FORBIDDEN, "Only its sender can recall a message"),
     Code.NOT_IN_ORGANISATION: Kind(HTTPStatus.FORBIDDEN, "The message does not come from this organisation"),
     Code.NOT_ALLOWED: Kind(HTTPStatus.FORBIDDEN, "That needs a role that you do not have"),
+    Code.INSUFFICIENT_SCOPE: Kind(HTTPStatus.FORBIDDEN, "The token is not for that"),
     Code.APPROVAL_REQUIRED: Kind(HTTPStatus.FORBIDDEN, "A second administrator has to approve this recall"),
+    Code.OWN_REQUEST: Kind(HTTPStatus.FORBIDDEN, "Another administrator has to decide"),
     Code.NOT_FOUND: Kind(HTTPStatus.NOT_FOUND, "There is no such thing"),
     Code.METHOD_NOT_ALLOWED: Kind(HTTPStatus.METHOD_NOT_ALLOWED, "That cannot be done here"),
     Code.WINDOW_EXPIRED: Kind(HTTPStatus.CONFLICT, "It is too late to recall this message"),
     Code.NOT_SENT_FROM_WEBMAIL: Kind(HTTPStatus.CONFLICT, "Only messages sent from webmail can be recalled"),
     Code.NO_LOCAL_RECIPIENTS: Kind(HTTPStatus.CONFLICT, "Nobody who got this message has a mailbox here"),
     Code.NOT_SETTLED: Kind(HTTPStatus.CONFLICT, "The recall is still going on"),
+    Code.NOTHING_TO_RESTORE: Kind(HTTPStatus.CONFLICT, "The recall took no copy that could be put back"),
+    Code.RETENTION_OVER: Kind(HTTPStatus.CONFLICT, "It is too late to undo this recall"),
     Code.NOT_HELD: Kind(HTTPStatus.CONFLICT, "The message does not wait any more"),
+    Code.ALREADY_DECIDED: Kind(HTTPStatus.CONFLICT, "Somebody was faster, or it has lapsed"),
     Code.BEING_SENT: Kind(HTTPStatus.CONFLICT, "The draft is being sent"),
     Code.ALREADY_SENT: Kind(HTTPStatus.CONFLICT, "The message is on its way"),
+    Code.KEY_IN_USE: Kind(HTTPStatus.CONFLICT, "The same request is being carried out"),
     Code.VERSION_CONFLICT: Kind(HTTPStatus.PRECONDITION_FAILED, "Somebody has saved another version"),
     Code.VERSION_REQUIRED: Kind(HTTPStatus.PRECONDITION_REQUIRED, "Say which version you mean"),
     Code.TOO_LARGE: Kind(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "That is too large"),
     Code.UNSUPPORTED_MEDIA_TYPE: Kind(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "A body of this type is not taken here"),
     Code.INVALID: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "Some values are not right"),
+    Code.TOO_WIDE: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "That search takes too long"),
+    Code.KEY_REUSED: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "The key belongs to another request"),
     Code.RECIPIENTS_REFUSED: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "Some recipients cannot get this message"),
-    Code.RATE_LIMITED: Kind(HTTPStatus.TOO_MANY_REQUESTS, "Too many recalls in an hour"),
+    Code.RATE_LIMITED: Kind(HTTPStatus.TOO_MANY_REQUESTS, "Too many requests"),
+    Code.TOO_MANY_GUESSES: Kind(HTTPStatus.TOO_MANY_REQUESTS, "Too many wrong passwords"),
+    Code.TOO_MANY_TOKENS: Kind(HTTPStatus.CONFLICT, "There are too many tokens already"),
     Code.INTERNAL: Kind(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here"),
     Code.UNAVAILABLE: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "A database does not answer"),
 }
@@ -195,7 +215,7 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response | HTTPException:
-        return _of_http(error)
+        return of_http(error)
 
     # a statement that took too long and a server that shuts down are errors of operation as well
     for unavailable in (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed, TooManyRequests):
@@ -203,7 +223,8 @@ def register(app: Flask) -> None:
     app.register_error_handler(Exception, _of_bug)
 
 
-def _of_http(error: HTTPException) -> Response | HTTPException:
+def of_http(error: HTTPException) -> Response | HTTPException:
+    """Return what Flask or a router complained of as a problem; a redirection stays what it is."""
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     if status < HTTPStatus.BAD_REQUEST:
         return error

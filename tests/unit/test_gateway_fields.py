@@ -53,7 +53,7 @@ REFUSED: list[tuple[Field[Any], list[Any]]] = [
     (MailAddress(), ["", "a", "@b.example", "a b@c.example", None, 1, "a@b.example\n@"]),
     (Base64(), ["?", "AAA", "====", None, 1, "AA-_"]),
     (TrueFalse(), [1, 0, "1", "yes", "True", None, [], {}]),
-    (Number(least=1, most=5), [0, 6, "0", "six", 1.0, "1.0", True, None, "٣", "1" * 5000, [1]]),
+    (Number(least=1, most=5), [0, 6, "0", "six", 1.5, "1.0", True, None, "٣", "1" * 5000, [1]]),
     (Reason(), ["", "   ", "x" * 501, "\x00", 5]),
     (FolderName(), ["", "elsewhere", 1, None, ["inbox"]]),
 ]

@@ -2,28 +2,50 @@
 
 from flask import Blueprint, Flask
 
-from services.gateway import authentication
+from services.gateway import authentication, decoding
 from services.gateway.api import (
     accounts,
+    admin_messages,
+    approvals,
     audit_rules,
     drafts,
     folders,
     health,
     held,
     messages,
+    oversight,
+    policy,
     problem_types,
+    recall_batches,
     recalls,
+    reference,
     tokens,
 )
 
 
 def register(app: Flask) -> None:
     """Give the application its routes."""
-    signed_in = Blueprint("v1", __name__, url_prefix="/api/v1")
-    signed_in.before_request(authentication.require)
-    for subject in (accounts, audit_rules, drafts, folders, held, messages, recalls):
-        signed_in.register_blueprint(subject.blueprint)
-    app.register_blueprint(signed_in)
-    for subject in (tokens, problem_types):
-        app.register_blueprint(subject.blueprint, url_prefix="/api/v1" + (subject.blueprint.url_prefix or ""))
+    version_1 = Blueprint("v1", __name__, url_prefix="/api/v1")
+    version_1.before_request(authentication.require)
+    version_1.before_request(decoding.refuse_undeclared_parameters)
+    subjects = (
+        accounts,
+        admin_messages,
+        approvals,
+        audit_rules,
+        drafts,
+        folders,
+        held,
+        messages,
+        oversight,
+        policy,
+        problem_types,
+        recall_batches,
+        recalls,
+        reference,
+        tokens,
+    )
+    for subject in subjects:
+        version_1.register_blueprint(subject.blueprint)
+    app.register_blueprint(version_1)
     app.register_blueprint(health.blueprint)

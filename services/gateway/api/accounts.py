@@ -7,9 +7,12 @@ from flask import Blueprint
 from werkzeug.wrappers import Response
 
 from mailrecall.directory import accounts
+from mailrecall.directory.tokens import Scope
 from mailrecall.domain.addresses import Address
 from services.gateway import decoding, forwarding
 from services.gateway.current import account, process
+from services.gateway.describing import describe
+from services.gateway.problems import Code
 from services.gateway.schemas.accounts import AccountSchema, ForwardingSchema, UndoSendSchema
 
 blueprint = Blueprint("accounts", __name__)
@@ -31,18 +34,21 @@ class _UndoSend:
 
 
 @blueprint.get("/account")
+@describe(answers={200: AccountSchema}, scope=Scope.READ)
 def show_account() -> Any:
     """Return the account that is signed in."""
     return _ACCOUNT.dump(account())
 
 
 @blueprint.get("/account/forwarding")
+@describe(answers={200: ForwardingSchema}, problems=[Code.NOT_FOUND], scope=Scope.READ)
 def show_forwarding() -> Any:
     """R4: return where one's mail goes on to."""
     return _FORWARDING.dump(forwarding.find(process(), account()))
 
 
 @blueprint.put("/account/forwarding")
+@describe(body=ForwardingSchema, answers={200: ForwardingSchema}, scope=Scope.ADMIN)
 def set_forwarding() -> Any:
     """R4: have one's mail passed on."""
     wanted = decoding.json_body(_FORWARDING, _Forwarding)
@@ -50,6 +56,7 @@ def set_forwarding() -> Any:
 
 
 @blueprint.delete("/account/forwarding")
+@describe(answers={204: None}, scope=Scope.ADMIN)
 def stop_forwarding() -> Any:
     """R4: have one's mail stay."""
     forwarding.remove(process(), account())
@@ -57,6 +64,7 @@ def stop_forwarding() -> Any:
 
 
 @blueprint.get("/account/sending")
+@describe(answers={200: UndoSendSchema}, scope=Scope.READ)
 def show_undo_send() -> Any:
     """R28: return how long one's messages wait before they go out."""
     with process().databases.control() as control:
@@ -64,6 +72,7 @@ def show_undo_send() -> Any:
 
 
 @blueprint.put("/account/sending")
+@describe(body=UndoSendSchema, answers={200: UndoSendSchema}, scope=Scope.ADMIN)
 def set_undo_send() -> Any:
     """R28: choose how long one's messages wait before they go out."""
     wanted = decoding.json_body(_UNDO_SEND, _UndoSend)

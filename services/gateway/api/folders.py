@@ -5,12 +5,14 @@ from typing import Any
 
 from flask import Blueprint, url_for
 
+from mailrecall.directory.tokens import Scope
 from mailrecall.domain.copies import Folder
 from mailrecall.mailstore.reading import FolderCount
 from services.gateway import decoding, mailbox
 from services.gateway.current import account, process
+from services.gateway.describing import Answer, describe
 from services.gateway.problems import not_found
-from services.gateway.schemas.messages import FolderSchema, PageQuerySchema, PageSchema
+from services.gateway.schemas.messages import FolderSchema, FoldersSchema, PageQuerySchema, PageSchema
 
 blueprint = Blueprint("folders", __name__, url_prefix="/folders")
 
@@ -32,6 +34,7 @@ class _Counted:
 
 
 @blueprint.get("")
+@describe(answers={200: FoldersSchema}, scope=Scope.READ)
 def list_folders() -> Any:
     """Return every folder with its counts."""
     counts = mailbox.folders(process().databases, account())
@@ -39,6 +42,11 @@ def list_folders() -> Any:
 
 
 @blueprint.get("/<slug>/messages")
+@describe(
+    query=PageQuerySchema,
+    answers={200: Answer(PageSchema, headers={"Link": 'The next part, `rel="next"`, if there is one.'})},
+    scope=Scope.READ,
+)
 def list_messages(slug: str) -> Any:
     """List a folder, newest first."""
     try:

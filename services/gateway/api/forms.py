@@ -15,7 +15,6 @@ from services.gateway.schemas.sending import (
 )
 from services.gateway.sending import NewMessage
 
-MEDIA_TYPE = "multipart/form-data"
 FILES = "attachments"
 
 _MESSAGE = NewFormMessageSchema()

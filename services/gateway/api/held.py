@@ -7,8 +7,11 @@ from flask import Blueprint, request, url_for
 from werkzeug.wrappers import Response
 
 from mailrecall import clock
+from mailrecall.directory.tokens import Scope
 from services.gateway import decoding, moderating
 from services.gateway.current import account, process
+from services.gateway.describing import Answer, describe
+from services.gateway.problems import Code
 from services.gateway.schemas.accounts import NothingSchema
 from services.gateway.schemas.moderation import (
     HeldContentSchema,
@@ -40,6 +43,12 @@ class _Rejection:
 
 
 @blueprint.get("")
+@describe(
+    query=HeldPageQuerySchema,
+    answers={200: Answer(HeldPageSchema, headers={"Link": 'The next part, `rel="next"`, if there is one.'})},
+    problems=[Code.NOT_ALLOWED],
+    scope=Scope.ADMIN,
+)
 def list_held() -> Any:
     """List what waits, the longest waiting first."""
     wanted = decoding.query(_PAGE_QUERY, _PageQuery)
@@ -51,6 +60,11 @@ def list_held() -> Any:
 
 
 @blueprint.get("/<copy_id:message_id>")
+@describe(
+    answers={200: Answer((HeldSchema, HeldContentSchema), together=True)},
+    problems=[Code.NOT_ALLOWED, Code.NOT_HELD],
+    scope=Scope.ADMIN,
+)
 def show_held(message_id: int) -> Any:
     """Show a message to whoever decides on it; no recipient's copy is read by that."""
     shown = moderating.show(process(), account(), message_id, now=clock.now())
@@ -58,6 +72,13 @@ def show_held(message_id: int) -> Any:
 
 
 @blueprint.post("/<copy_id:message_id>/release")
+@describe(
+    body=NothingSchema,
+    body_may_be_left_out=True,
+    answers={204: None},
+    problems=[Code.NOT_ALLOWED, Code.NOT_HELD],
+    scope=Scope.ADMIN,
+)
 def release(message_id: int) -> Any:
     """Have a message delivered."""
     if request.content_length:
@@ -67,6 +88,7 @@ def release(message_id: int) -> Any:
 
 
 @blueprint.post("/<copy_id:message_id>/reject")
+@describe(body=RejectionSchema, answers={204: None}, problems=[Code.NOT_ALLOWED, Code.NOT_HELD], scope=Scope.ADMIN)
 def reject(message_id: int) -> Any:
     """Have nobody get a message; its sender is told why."""
     rejection = decoding.json_body(_REJECTION, _Rejection)

@@ -1,7 +1,10 @@
 """R28: drafts."""
 
+from typing import ClassVar
+
 from marshmallow import Schema, fields, validate
 
+from services.gateway.describing import Example
 from services.gateway.fields import Line, Link, Text
 from services.gateway.schemas.messages import AttachmentSchema
 from services.gateway.schemas.sending import AttachmentList, NewAttachmentSchema
@@ -22,6 +25,8 @@ def _typed() -> fields.List[str]:
 class TypedSchema(Schema):
     """What somebody has typed so far: addresses may still be none. Without `attachments` those that are there stay."""
 
+    EXAMPLE: ClassVar[Example] = {"to": ["bob@exam"], "subject": "Figures"}
+
     to = _typed()
     cc = _typed()
     bcc = _typed()
@@ -33,6 +38,20 @@ class TypedSchema(Schema):
 
 class DraftSchema(Schema):
     """A draft as it is saved."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "id": 71,
+        "to": ["bob@exam"],
+        "cc": [],
+        "bcc": [],
+        "subject": "Figures",
+        "text": "",
+        "html": None,
+        "attachments": [],
+        "saved_at": "2026-03-02T09:30:00+00:00",
+        "being_sent": False,
+        "link": "/api/v1/drafts/71",
+    }
 
     id = fields.Integer(attribute="draft.copy_id")
     to = fields.List(fields.String(), attribute="draft.fields.to")

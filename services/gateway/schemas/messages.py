@@ -1,12 +1,14 @@
 """Folders and messages."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from mailrecall.domain.copies import Folder
 from mailrecall.domain.recalls import Result, State
+from mailrecall.domain.undo import UndoState
 from mailrecall.mailstore.reading import HIGHEST_ID
+from services.gateway.describing import Example
 from services.gateway.fields import FolderName, Link, Number, TrueFalse
 
 MESSAGE_LINK = "/api/v1/messages/{}"
@@ -19,10 +21,20 @@ MOST_LISTED = 200
 class FolderSchema(Schema):
     """A folder with its counts."""
 
+    EXAMPLE: ClassVar[Example] = {"slug": "inbox", "total": 3, "unread": 1, "link": "/api/v1/folders/inbox/messages"}
+
     slug = FolderName(attribute="folder")
     total = fields.Integer(attribute="count.total")
     unread = fields.Integer(attribute="count.unread")
     link = Link(FOLDER_LINK, attribute="folder.slug")
+
+
+class FoldersSchema(Schema):
+    """All folders."""
+
+    EXAMPLE: ClassVar[Example] = {"folders": [FolderSchema.EXAMPLE]}
+
+    folders = fields.List(fields.Nested(FolderSchema))
 
 
 class PageQuerySchema(Schema):
@@ -35,14 +47,38 @@ class PageQuerySchema(Schema):
 class MarkSchema(Schema):
     """R15: what the author's copy shows of its recall."""
 
+    EXAMPLE: ClassVar[Example] = {
+        "id": "0195c1a4-7f4e-4c5e-9a51-3f6f0f3f9d10",
+        "state": "settled",
+        "result": "partial",
+        "undo": None,
+        "link": "/api/v1/recalls/0195c1a4-7f4e-4c5e-9a51-3f6f0f3f9d10",
+    }
+
     id = fields.UUID(attribute="public_id")
     state = fields.Enum(State, by_value=True)
     result = fields.Enum(Result, by_value=True, allow_none=True)
+    undo = fields.Enum(UndoState, by_value=True, allow_none=True)
     link = Link(RECALL_LINK, attribute="public_id")
 
 
 class ListedSchema(Schema):
     """A message in a list."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "id": 64,
+        "folder": "inbox",
+        "unread": True,
+        "from": "陈晓明 <chen@lumen.example>",
+        "to": "aurora@lumen.example",
+        "subject": "Figures",
+        "preview": "Here they are.",
+        "attachment_count": 1,
+        "size": 20480,
+        "accepted_at": "2026-03-02T09:30:00+00:00",
+        "recall": None,
+        "link": "/api/v1/messages/64",
+    }
 
     id = fields.Integer(attribute="entry.copy_id")
     folder = FolderName(attribute="entry.folder")
@@ -61,12 +97,21 @@ class ListedSchema(Schema):
 class PageSchema(Schema):
     """Part of a folder."""
 
+    EXAMPLE: ClassVar[Example] = {"messages": [ListedSchema.EXAMPLE], "next_cursor": None}
+
     messages = fields.List(fields.Nested(ListedSchema))
     next_cursor = fields.Integer(allow_none=True)
 
 
 class AttachmentSchema(Schema):
     """An attachment, to be downloaded by its link."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "index": 0,
+        "filename": "figures.pdf",
+        "content_type": "application/pdf",
+        "size": 14200,
+    }
 
     index = fields.Integer()
     filename = fields.String()
@@ -76,6 +121,28 @@ class AttachmentSchema(Schema):
 
 class OpenedSchema(ListedSchema):
     """A message with its text. The HTML is the sender's, as it came in: not yet safe to show."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "id": 64,
+        "folder": "inbox",
+        "unread": False,
+        "from": "陈晓明 <chen@lumen.example>",
+        "to": "aurora@lumen.example",
+        "subject": "Figures",
+        "preview": "Here they are.",
+        "attachment_count": 1,
+        "size": 20480,
+        "accepted_at": "2026-03-02T09:30:00+00:00",
+        "recall": None,
+        "link": "/api/v1/messages/64",
+        "cc": "",
+        "reply_to": "",
+        "date": "2026-03-02T09:30:00+00:00",
+        "message_id": "<a1@lumen.example>",
+        "text": "Here they are.",
+        "html": None,
+        "attachments": [AttachmentSchema.EXAMPLE],
+    }
 
     cc = fields.String(attribute="readable.cc_header")
     reply_to = fields.String(attribute="readable.reply_to_header")
@@ -88,6 +155,10 @@ class OpenedSchema(ListedSchema):
 
 class ChangeSchema(Schema):
     """What is to be changed of a message; what is left out stays."""
+
+    EXAMPLE: ClassVar[Example] = {"folder": "archive"}
+
+    DOCUMENT: ClassVar[Example] = {"minProperties": 1}
 
     unread = TrueFalse(load_default=None, allow_none=False)
     folder = FolderName(load_default=None, allow_none=False)

@@ -1,11 +1,12 @@
 """R30: audit rules and held mail."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from mailrecall.domain.audit import LARGEST_GROUP
 from mailrecall.mailstore.reading import HIGHEST_ID
+from services.gateway.describing import Example
 from services.gateway.fields import Link, Name, Number, Reason, TrueFalse
 from services.gateway.schemas.messages import MOST_LISTED, AttachmentSchema
 
@@ -13,8 +14,20 @@ HELD_LINK = "/api/v1/held/{}"
 RULE_LINK = "/api/v1/audit-rules/{}"
 
 
+_NAMED = ("group_size", "sender", "keyword")
+
+
 class NewRuleSchema(Schema):
     """A rule to be added; a message meets it that meets all that it names."""
+
+    EXAMPLE: ClassVar[Example] = {"name": "Contracts", "keyword": "contract"}
+
+    DOCUMENT: ClassVar[Example] = {
+        "anyOf": [
+            *({"required": [field], "properties": {field: {"not": {"type": "null"}}}} for field in _NAMED),
+            {"required": ["external"], "properties": {"external": {"const": True}}},
+        ]
+    }
 
     name = Name(required=True)
     group_size = Number(least=1, most=LARGEST_GROUP, load_default=None)
@@ -32,6 +45,16 @@ class NewRuleSchema(Schema):
 class RuleSchema(Schema):
     """A rule."""
 
+    EXAMPLE: ClassVar[Example] = {
+        "id": 3,
+        "name": "Contracts",
+        "group_size": None,
+        "sender": None,
+        "keyword": "contract",
+        "external": False,
+        "link": "/api/v1/audit-rules/3",
+    }
+
     id = fields.Integer()
     name = fields.String()
     group_size = fields.Integer(attribute="criteria.group_size", allow_none=True)
@@ -39,6 +62,14 @@ class RuleSchema(Schema):
     keyword = fields.String(attribute="criteria.keyword", allow_none=True)
     external = fields.Boolean(attribute="criteria.external")
     link = Link(RULE_LINK, attribute="id")
+
+
+class RulesSchema(Schema):
+    """All rules of an organisation."""
+
+    EXAMPLE: ClassVar[Example] = {"rules": [RuleSchema.EXAMPLE]}
+
+    rules = fields.List(fields.Nested(RuleSchema))
 
 
 class HeldPageQuerySchema(Schema):
@@ -50,6 +81,20 @@ class HeldPageQuerySchema(Schema):
 
 class HeldSchema(Schema):
     """A message that waits, in a list."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "id": 64,
+        "rule": "Contracts",
+        "held_at": "2026-03-02T09:30:00+00:00",
+        "accepted_at": "2026-03-02T09:30:00+00:00",
+        "from": "Ada Lund <ada@lumen.example>",
+        "to": "aurora@lumen.example",
+        "subject": "The contract",
+        "preview": "Here it is.",
+        "attachment_count": 0,
+        "size": 2048,
+        "link": "/api/v1/held/64",
+    }
 
     id = fields.Integer(attribute="message_id")
     rule = fields.String()
@@ -67,12 +112,22 @@ class HeldSchema(Schema):
 class HeldPageSchema(Schema):
     """Part of the held mail."""
 
+    EXAMPLE: ClassVar[Example] = {"messages": [HeldSchema.EXAMPLE], "next_cursor": None}
+
     messages = fields.List(fields.Nested(HeldSchema))
     next_cursor = fields.Integer(allow_none=True)
 
 
 class HeldContentSchema(Schema):
     """What a moderator reads of a message besides. The HTML is the sender's: not yet safe to show."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "recipients": ["aurora@lumen.example"],
+        "cc": "",
+        "text": "Here it is.",
+        "html": None,
+        "attachments": [],
+    }
 
     recipients = fields.List(fields.String())
     cc = fields.String(attribute="readable.cc_header")
@@ -83,5 +138,7 @@ class HeldContentSchema(Schema):
 
 class RejectionSchema(Schema):
     """Why a message is not delivered; its sender reads this."""
+
+    EXAMPLE: ClassVar[Example] = {"reason": "Not before Monday."}
 
     reason = Reason(required=True)

@@ -1,11 +1,12 @@
 """Messages to be sent."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from marshmallow import Schema, ValidationError, fields, post_load
 
 from mailrecall.mime.compose import NewAttachment
+from services.gateway.describing import Example
 from services.gateway.fields import Base64, Line, Link, MailAddress, MediaType, Name, Number, Text
 from services.gateway.schemas.messages import MESSAGE_LINK
 
@@ -30,6 +31,8 @@ class AddresseesSchema(Schema):
 class NewAttachmentSchema(Schema):
     """A file in JSON."""
 
+    EXAMPLE: ClassVar[Example] = {"filename": "figures.txt", "content_type": "text/plain", "content": "NDIK"}
+
     filename = Name(required=True)
     content_type = MediaType(load_default=OCTETS)
     content = Base64(required=True)
@@ -43,11 +46,19 @@ class NewAttachmentSchema(Schema):
 class SendingSchema(Schema):
     """R28: how long a message waits before it goes out, in seconds; left out: as long as the account has chosen."""
 
+    EXAMPLE: ClassVar[Example] = {"delay": 10}
+
     delay = Number(least=0, most=LONGEST_DELAY, load_default=None)
 
 
 class NewFormMessageSchema(AddresseesSchema, SendingSchema):
     """A message as a form's text fields hold it; its files come beside them."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "to": ["chen@lumen.example", "aurora@lumen.example"],
+        "subject": "Figures",
+        "text": "Here they are.",
+    }
 
     subject = Line(load_default="")
     text = Text(load_default="")
@@ -68,6 +79,13 @@ class AttachmentList(fields.List[NewAttachment]):
 class NewMessageSchema(NewFormMessageSchema):
     """A message in JSON."""
 
+    EXAMPLE: ClassVar[Example] = {
+        "to": ["chen@lumen.example", "aurora@lumen.example"],
+        "subject": "Figures",
+        "text": "Here they are.",
+        "attachments": [NewAttachmentSchema.EXAMPLE],
+    }
+
     attachments = AttachmentList(fields.Nested(NewAttachmentSchema), load_default=())
 
 
@@ -81,12 +99,22 @@ class FileSchema(Schema):
 class ForwardSchema(Schema):
     """To whom a message is passed on, and with what words."""
 
+    EXAMPLE: ClassVar[Example] = {"to": ["staff00003@lumen.example"], "comment": "For you."}
+
     to = fields.List(MailAddress(), required=True)
     comment = Text(load_default="")
 
 
 class SentSchema(Schema):
     """A message that was accepted: the author's copy, which lies in Sent as soon as it is delivered there."""
+
+    EXAMPLE: ClassVar[Example] = {
+        "id": 65,
+        "accepted_at": "2026-03-02T09:30:00+00:00",
+        "sends_at": "2026-03-02T09:30:10+00:00",
+        "sending": "/api/v1/messages/65/sending",
+        "link": "/api/v1/messages/65",
+    }
 
     id = fields.Integer(attribute="copy_id")
     accepted_at = fields.DateTime(format="iso")
