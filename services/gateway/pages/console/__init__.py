@@ -1,0 +1,38 @@
+"""R19 to R27, R30: the console, for whoever administers an organisation; to others it does not exist."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Blueprint, current_app
+
+from mailrecall.domain.recalls import Result, State
+from services.gateway.pages import sessions
+from services.gateway.pages.console import batches, held, holds, policy, recalls, searching, state, trail, wording
+
+blueprint = Blueprint("console", __name__, url_prefix="/console", template_folder="templates")
+blueprint.before_request(sessions.require_administrator)
+blueprint.add_url_rule("", "home", searching.home)
+
+for subject in (searching, batches, recalls, held, holds, trail, policy, state):
+    blueprint.register_blueprint(subject.blueprint)
+
+_FILTERS: Mapping[str, Callable[..., Any]] = {
+    "refusal": wording.refusal,
+    "batch_state": wording.batch_state,
+    "event": wording.event,
+    "actor": wording.actor,
+    "detail_name": wording.detail_name,
+    "detail": wording.detail,
+    "explained": wording.explained,
+    "as_state": State,
+    "as_result": lambda value: Result(value) if value else None,
+}
+
+for name, written in _FILTERS.items():
+    blueprint.add_app_template_filter(written, name)
+
+
+@blueprint.context_processor
+def _places() -> dict[str, Any]:
+    """Tell the frame which pages there are."""
+    return {"known_endpoints": current_app.view_functions}

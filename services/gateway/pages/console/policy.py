@@ -1,0 +1,130 @@
+"""The organisation's switches, as a form."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from http import HTTPStatus
+from typing import Final
+
+from flask import Blueprint, redirect, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response as AnyResponse
+
+from mailrecall import clock
+from mailrecall.domain.policy import (
+    DAY,
+    HOUR,
+    LONGEST_RETENTION,
+    LONGEST_WINDOW,
+    MOST_COPIES,
+    MOST_RECALLS_PER_HOUR,
+    GroupMode,
+    Policy,
+    Scope,
+)
+from services.gateway import policies
+from services.gateway.current import account, process
+from services.gateway.pages import languages, sessions
+from services.gateway.pages.rendering import page
+from services.gateway.problems import Code, Problem
+
+blueprint = Blueprint("policy", __name__, url_prefix="/policy")
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A switch that is a number, as the form shows it: in a unit that people count in."""
+
+    unit: int
+    least: int
+    most: int
+
+    def shown(self, value: int) -> str:
+        """Write a stored value in the form's unit."""
+        text = f"{(Decimal(value) / self.unit).quantize(Decimal('0.0001')):f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+
+    def read(self, text: str) -> int | None:
+        """Read what was typed; None where it is no number, or out of range."""
+        try:
+            exact = Decimal(text.strip().replace(",", ".")) * self.unit
+            value = int(exact.to_integral_value())
+        except (InvalidOperation, ValueError, OverflowError):
+            return None
+        fits = self.least <= value <= self.most and (self.unit > 1 or exact == value)
+        return value if fits else None
+
+
+NUMBERS: Final[Mapping[str, Number]] = {
+    "window_user": Number(HOUR, 1, LONGEST_WINDOW),
+    "window_admin": Number(HOUR, 1, LONGEST_WINDOW),
+    "retention": Number(DAY, 0, LONGEST_RETENTION),
+    "approval_above": Number(1, 0, MOST_COPIES),
+    "recalls_per_hour": Number(1, 1, MOST_RECALLS_PER_HOUR),
+}
+CHOICES: Final[Mapping[str, type[Scope] | type[GroupMode]]] = {"scope": Scope, "group_mode": GroupMode}
+SWITCHES: Final = ("recall_any_channel_admin", "tombstone", "notify_author", "admin_sees_failed_accounts")
+
+
+@blueprint.get("")
+def form() -> AnyResponse:
+    """Show how the switches are."""
+    return _page(_typed(policies.show(process(), account())), {})
+
+
+@blueprint.post("")
+def save() -> AnyResponse:
+    """Set what was changed; nothing, where something is wrong."""
+    typed = {name: request.form.get(name, "") for name in (*NUMBERS, *CHOICES, *SWITCHES)}
+    before = _typed(policies.show(process(), account()))
+    # what nobody touched stays to the second, however the form writes it
+    touched = {name: value for name, value in typed.items() if value != before[name]}
+    switches, wrong = dict[str, object](), dict[str, str]()
+    for name, value in touched.items():
+        read = _read(name, value)
+        if read is None:
+            wrong[name] = _told(name)
+        else:
+            switches[name] = read
+    if wrong:
+        return _page({**before, **typed}, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
+    if switches:
+        try:
+            policies.change(process(), account(), switches, now=clock.now())
+        except Problem as problem:
+            if problem.code is not Code.INVALID:
+                raise
+            wrong = {name: _told(name) for name in switches}
+            return _page({**before, **typed}, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
+    sessions.notify(_("The policy is saved. It counts for what is asked for from now on."))
+    return redirect(url_for("pages.console.policy.form"), 303)
+
+
+def _typed(policy: Policy) -> dict[str, str]:
+    """Return the switches as the form would send them if nobody changed anything."""
+    stored = policy.to_mapping()
+    numbers = {name: number.shown(getattr(policy, name)) for name, number in NUMBERS.items()}
+    choices = {name: str(stored[name]) for name in CHOICES}
+    return {**numbers, **choices, **{name: "true" if stored[name] else "" for name in SWITCHES}}
+
+
+def _read(name: str, value: str) -> object | None:
+    if name in NUMBERS:
+        return NUMBERS[name].read(value)
+    if name in CHOICES:
+        return value if value in list(CHOICES[name]) else None
+    return value == "true" if value in ("true", "") else None
+
+
+def _told(name: str) -> str:
+    if name not in NUMBERS:
+        return str(_("Choose one of what the form offers."))
+    number = NUMBERS[name]
+    least, most = -(-number.least // number.unit), number.most // number.unit
+    return str(_("Give a number from %(least)s to %(most)s.", least=least, most=languages.number(most)))
+
+
+def _page(typed: Mapping[str, str], wrong: Mapping[str, str], status: int = HTTPStatus.OK) -> AnyResponse:
+    return page(
+        "console/policy.html", status, typed=typed, wrong=wrong, numbers=NUMBERS, choices=CHOICES, switches=SWITCHES
+    )

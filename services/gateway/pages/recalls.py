@@ -1,0 +1,103 @@
+"""Taking a message back: what would come of it, the reason, and what came of it while it goes on."""
+
+from datetime import timedelta
+from http import HTTPStatus
+from uuid import UUID
+
+from flask import Blueprint, Response, redirect, request, url_for
+from flask_babel import gettext as _
+from werkzeug.wrappers import Response as AnyResponse
+
+from mailrecall import clock
+from mailrecall.domain.outcomes import Outcome
+from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, State, clean_reason
+from services.gateway import limiting, mailbox, previewing, recalling
+from services.gateway.api import streams
+from services.gateway.current import account, process
+from services.gateway.pages import charts, sessions
+from services.gateway.pages.rendering import page
+from services.gateway.pages.wording import told
+from services.gateway.problems import CATALOGUE, Code, Problem
+
+blueprint = Blueprint("recalls", __name__)
+blueprint.before_request(sessions.require)
+
+SOONER_IS_BETTER = timedelta(hours=1)
+"""R29: after this the page says so."""
+
+
+@blueprint.get("/recall/<copy_id:copy_id>")
+def form(copy_id: int) -> AnyResponse:
+    """R25: show what a recall would come to, and ask for the reason (R11)."""
+    return _form(copy_id, "", None)
+
+
+@blueprint.post("/recall/<copy_id:copy_id>")
+def ask(copy_id: int) -> AnyResponse:
+    """R11, R12: ask for the recall; asking again leads to the one there is."""
+    given = request.form.get("reason", "")
+    try:
+        reason = clean_reason(given.replace("\r\n", "\n").replace("\0", ""))
+        reason.encode()
+    except (ReasonError, UnicodeEncodeError):
+        wrong = _("Say why, in 1 to %(most)s characters.", most=LONGEST_REASON)
+        return _form(copy_id, given, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
+    try:
+        answer = recalling.ask(process(), account(), recalling.Asking(copy_id, reason), now=clock.now())
+    except Problem as problem:
+        if problem.code is Code.NOT_FOUND:
+            raise
+        return _form(copy_id, given, told(problem), CATALOGUE[problem.code].status)
+    if answer.progress is None:
+        sessions.notify(_("An administrator has recalled this message already."), "warning")
+        return redirect(url_for("pages.mail.folder", slug="sent"), 303)
+    return redirect(url_for("pages.recalls.show", public_id=answer.public_id), 303)
+
+
+@blueprint.get("/recalls/<uuid:public_id>")
+def show(public_id: UUID) -> AnyResponse:
+    """R11, R22: show how far a recall has got; the page keeps itself up to date until the end."""
+    progress = recalling.find(process(), account(), public_id)
+    settled = progress.recall.state is State.SETTLED
+    own = not progress.recall.as_administrator and progress.recall.requested_by == account().id
+    return page(
+        "recall_progress.html" if "HX-Request" in request.headers else "recall.html",
+        progress=progress,
+        recall=progress.recall,
+        settled=settled,
+        chart=charts.ring(progress.recall.tally, progress.recall.recipients),
+        addressees=recalling.addressees(process(), account(), public_id) if settled and own else [],
+        unreachable=progress.recall.tally[Outcome.UNREACHABLE],
+        events=url_for("pages.recalls.events", public_id=public_id),
+    )
+
+
+@blueprint.get("/recalls/<uuid:public_id>/events")
+@limiting.exempt
+def events(public_id: UUID) -> AnyResponse:
+    """R22: tell the page when something happened, so that it asks what."""
+    return streams.stream(recalling.watch(process(), account(), public_id))
+
+
+def _form(copy_id: int, reason: str, wrong: str | None, status: int = HTTPStatus.OK) -> Response:
+    now = clock.now()
+    entry = mailbox.look(process().databases, account(), copy_id).entry
+    foreseen, refused = None, None
+    try:
+        foreseen = previewing.preview(process(), account(), copy_id, now=now)
+    except Problem as problem:
+        refused = told(problem) or _("This message cannot be recalled.")
+    if foreseen and foreseen.recall and not recalling.is_visible(process(), account(), foreseen.recall.public_id):
+        refused = _("An administrator has recalled this message already.")
+    return page(
+        "recall_form.html",
+        status,
+        entry=entry,
+        foreseen=foreseen,
+        refused=refused,
+        chart=charts.ring(foreseen.preview.tally, foreseen.preview.recipients) if foreseen else None,
+        late=now - entry.accepted_at > SOONER_IS_BETTER,
+        reason=reason,
+        wrong=wrong,
+        longest=LONGEST_REASON,
+    )
