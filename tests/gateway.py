@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from flask import Flask
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from mailrecall import clock
@@ -98,3 +100,12 @@ def problem(response: TestResponse, status: int, code: str) -> dict[str, Any]:
 def pointers(document: Mapping[str, Any]) -> set[str]:
     """The fields that a problem complains of."""
     return {error["pointer"] for error in document["errors"]}
+
+
+def example_path(app: Flask, rule: Rule) -> str:
+    """An address that a rule takes, with ids of things that are probably not there."""
+    converters = {name: type(converter).__name__ for name, converter in rule._converters.items()}
+    made_up: dict[str, object] = {"CopyIdConverter": 2, "IndexConverter": 0, "UUIDConverter": UUID(int=1)}
+    values = {name: made_up.get(converters[name], "inbox") for name in rule.arguments}
+    path: str = app.url_map.bind("localhost").build(rule.endpoint, values)
+    return path

@@ -1,16 +1,22 @@
 """The gateway as a Flask application."""
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import IntegerConverter, Map
 
 from mailrecall.mailstore.reading import HIGHEST_ID
 from mailrecall.wiring import Process
-from services.gateway import api, observing, problems
+from services.gateway import api, limiting, observing, pages, problems
+from services.gateway.batching import BATCH_WATCH, BatchWatch
 from services.gateway.current import EXTENSION
+from services.gateway.formdata import FormRequest
+from services.gateway.places import Places
 from services.gateway.settings import GatewaySettings
+from services.gateway.watching import WATCH, Watch
 
 _LONGEST_FORM_TEXT = 16 * 1024 * 1024
-"""Octets that the text fields of a form may have together; files are kept on disk and bounded by the request's size."""
+"""Octets that the text fields of a form may have together. Files are bounded with the request: it is read into memory
+whole, and what each of them holds then goes to disk if it is large."""
 
 
 class CopyIdConverter(IntegerConverter):
@@ -32,6 +38,7 @@ class IndexConverter(IntegerConverter):
 def create_app(process: Process[GatewaySettings]) -> Flask:
     """Build the application that serves one process's databases."""
     app = Flask("services.gateway", static_folder=None)
+    app.request_class = FormRequest
     app.config.update(
         MAX_CONTENT_LENGTH=process.settings.max_upload,
         MAX_FORM_MEMORY_SIZE=min(process.settings.max_upload, _LONGEST_FORM_TEXT),
@@ -42,7 +49,14 @@ def create_app(process: Process[GatewaySettings]) -> Flask:
     app.url_map.converters["index"] = IndexConverter
     app.url_map.strict_slashes = False
     app.extensions[EXTENSION] = process
+    app.extensions[WATCH] = Watch(process.databases, most=process.settings.gateway_streams)
+    app.extensions[BATCH_WATCH] = BatchWatch(process.databases, most=process.settings.gateway_streams)
+    app.wsgi_app = Places(app.wsgi_app, process.settings.gateway_threads)  # type: ignore[method-assign]
+    if process.settings.proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=process.settings.proxies, x_proto=0)  # type: ignore[method-assign]
     observing.register(app, https=process.settings.public_url.startswith("https://"))
     problems.register(app)
+    limiting.register(app, process.settings)
     api.register(app)
+    pages.register(app, process.settings)
     return app

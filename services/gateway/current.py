@@ -6,6 +6,7 @@ from typing import cast
 from flask import current_app, g
 
 from mailrecall.directory.lookup import Account
+from mailrecall.directory.tokens import Scope
 from mailrecall.wiring import Process
 from services.gateway.settings import GatewaySettings
 
@@ -17,7 +18,10 @@ class Caller:
     """Who signed in, and the token they did it with, if they did."""
 
     account: Account
+    """A token without the scope `admin` makes it a plain user's."""
     token: str | None
+    scopes: frozenset[Scope] | None = None
+    """What the token is for; None where all is allowed that the account may do."""
 
 
 def process() -> Process[GatewaySettings]:

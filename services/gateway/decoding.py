@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from flask import request
+from flask import current_app, request
 from marshmallow import Schema, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from services.gateway.problems import Code, Problem, invalid
+from services.gateway.describing import description_of
+from services.gateway.problems import Code, FieldError, Problem, invalid
 
 T = TypeVar("T")
 
@@ -38,6 +39,18 @@ def query(schema: Schema, kind: Callable[..., T]) -> T:
     """
     values = {name: given[0] if len(given) == 1 else given for name, given in request.args.lists()}
     return load(schema, kind, values)
+
+
+def refuse_undeclared_parameters() -> None:
+    """Refuse query parameters where a route takes none, so that a mistyped one cannot be overlooked.
+
+    Raises:
+        Problem: there are some.
+    """
+    described = description_of(current_app.view_functions.get(request.endpoint or ""))
+    if request.args and described and described.query is None:
+        unknown = [FieldError(f"#/{name}", "Unknown field.") for name in request.args]
+        raise Problem(Code.INVALID, "This address takes no parameters.", unknown)
 
 
 def load(schema: Schema, kind: Callable[..., T], document: Mapping[str, Any]) -> T:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from psycopg import Connection
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.addresses import Address, AddressError
 from mailrecall.domain.copies import author_copy_id, is_author_copy, message_of
-from mailrecall.mailstore import drafts
+from mailrecall.mailstore import drafts, residence
 from mailrecall.mailstore.deposit import ListedMessage
 from mailrecall.mailstore.drafts import Draft, Saving
 from mailrecall.messages.acceptance import AlreadyAcceptedError, is_accepted
@@ -42,6 +43,8 @@ class Typed:
     html: str | None = None
     attachments: Sequence[NewAttachment] | None = None
     """None: those that are there."""
+    in_reply_to: str | None = None
+    """The Message-ID of the message answered; None: of the one that the draft has answered so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def create(process: Process[GatewaySettings], author: Account, typed: Typed, *, 
         message_id, body_id = unused_ids(control, 2)
     new = _composed(process, author, typed, typed.attachments or (), body_id, now=now)
     copy_id = author_copy_id(message_id)
-    with process.databases.shard(author.shard) as shard:
+    with residence.mailbox(process.databases, author) as shard:
         drafts.create(shard, author.id, copy_id, new, now=now)
     return find(process, author, copy_id)
 
@@ -74,7 +77,7 @@ def find(process: Process[GatewaySettings], author: Account, copy_id: int) -> Sa
     Raises:
         Problem: there is no such draft.
     """
-    with process.databases.shard(author.shard) as shard:
+    with residence.mailbox(process.databases, author) as shard:
         draft = drafts.find(shard, author.id, copy_id)
     if draft is None:
         raise not_found("draft")
@@ -94,8 +97,9 @@ def replace(
     with process.databases.control() as control:
         (body_id,) = unused_ids(control, 1)
     with _locked(process, author, copy_id, matches) as (shard, draft):
-        attachments = _attachments_of(draft) if typed.attachments is None else typed.attachments
-        new = _composed(process, author, typed, attachments, body_id, now=now)
+        attachments = attachments_of(draft) if typed.attachments is None else typed.attachments
+        answering = replace_fields(typed, in_reply_to=typed.in_reply_to or draft.fields.get("in_reply_to"))
+        new = _composed(process, author, answering, attachments, body_id, now=now)
         drafts.replace(shard, author.id, draft, new, now=now)
     return find(process, author, copy_id)
 
@@ -153,7 +157,7 @@ def _locked(
     process: Process[GatewaySettings], author: Account, copy_id: int, matches: Matches
 ) -> Iterator[tuple[Connection[Any], Draft]]:
     """Lock a draft that was not sent yet, in a transaction on its shard."""
-    with process.databases.shard(author.shard) as shard:
+    with residence.mailbox(process.databases, author) as shard:
         draft = drafts.lock(shard, author.id, copy_id) if is_author_copy(copy_id) else None
         if draft is None:
             raise not_found("draft")
@@ -190,6 +194,8 @@ def _composed(
 ) -> Saving:
     addressees = {"to": list(typed.to), "cc": list(typed.cc), "bcc": list(typed.bcc)}
     written: dict[str, Any] = {"subject": typed.subject, "text": typed.text, "html": typed.html}
+    if typed.in_reply_to:
+        written["in_reply_to"] = typed.in_reply_to
     readable: dict[str, Any] = {
         name: [a for a in map(_address, texts) if a is not None] for name, texts in addressees.items()
     }
@@ -237,11 +243,13 @@ def _message(draft: Draft) -> NewMessage:
         subject=draft.fields["subject"],
         text=draft.fields["text"],
         html=draft.fields["html"],
-        attachments=_attachments_of(draft),
+        in_reply_to=draft.fields.get("in_reply_to"),
+        attachments=attachments_of(draft),
     )
 
 
-def _attachments_of(draft: Draft) -> list[NewAttachment]:
+def attachments_of(draft: Draft) -> list[NewAttachment]:
+    """Return a draft's files."""
     found = (parts.attachment_content(draft.content, a.index) for a in parts.attachments(draft.content))
     return [NewAttachment(attachment.filename, attachment.content_type, content) for attachment, content in found]
 

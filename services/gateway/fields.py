@@ -2,9 +2,11 @@
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, TypeVar
 
 from marshmallow import ValidationError
 from marshmallow.fields import Field
@@ -13,6 +15,9 @@ from mailrecall.domain.addresses import Address, AddressError
 from mailrecall.domain.copies import Folder
 from mailrecall.domain.outcomes import Outcome, Tally
 from mailrecall.domain.recalls import ReasonError, clean_reason
+from mailrecall.mailstore.reading import HIGHEST_ID
+from mailrecall.recalls import failures
+from mailrecall.recalls.search import Place
 
 T = TypeVar("T")
 
@@ -34,8 +39,8 @@ class Value(Field[T]):
         raise NotImplementedError
 
     def write(self, value: T) -> Any:
-        """Return the value as JSON has it."""
-        raise NotImplementedError
+        """Return the value as JSON has it: as it is, unless a kind says otherwise."""
+        return value
 
     def _deserialize(self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any) -> T:  # noqa: ARG002
         return self.read(value)
@@ -150,6 +155,9 @@ class Number(Value[int]):
     def read(self, value: Any) -> int:
         """Return the number."""
         number = int(value) if isinstance(value, str) and _DIGITS.fullmatch(value) else value
+        if isinstance(number, float) and number.is_integer():
+            # JSON knows numbers, not kinds of them: 5.0 is the whole number 5
+            number = int(number)
         # a bool is an int in Python, and must not pass for one here
         if type(number) is not int or not self.least <= number <= self.most:
             raise ValidationError(f"Must be a whole number from {self.least} to {self.most}.")
@@ -158,6 +166,62 @@ class Number(Value[int]):
     def write(self, value: int) -> int:
         """Return the number."""
         return value
+
+
+_PLACE = re.compile(r"([0-9]{1,17})-([0-9]{1,19})")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TOO_HIGH = 2**31
+_LATEST_PLACE = datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH
+
+
+class PlaceCursor(Value[Place]):
+    """Where a page of messages ended: the answer's to give, and nobody's to make up."""
+
+    document: ClassVar[Mapping[str, Any]] = {"type": "string", "pattern": "^[0-9]{1,17}-[0-9]{1,19}$"}
+
+    def read(self, value: Any) -> Place:
+        """Return the place."""
+        found = _PLACE.fullmatch(value) if isinstance(value, str) else None
+        elapsed = timedelta(microseconds=int(found[1])) if found else _LATEST_PLACE
+        if found is None or elapsed >= _LATEST_PLACE or int(found[2]) > HIGHEST_ID:
+            raise ValidationError("Must be the next_cursor of an answer.")
+        return Place(_EPOCH + elapsed, int(found[2]))
+
+    def write(self, value: Place) -> str:
+        """Return the place as text."""
+        return f"{(value.accepted_at - _EPOCH) // timedelta(microseconds=1)}-{value.message_id}"
+
+
+class FailureCursor(Value[failures.Place]):
+    """Where a page of failed accounts ended: the answer's to give, and nobody's to make up."""
+
+    document: ClassVar[Mapping[str, Any]] = {"type": "string", "pattern": "^[A-Za-z0-9_-]{4,1500}$"}
+
+    def read(self, value: Any) -> failures.Place:
+        """Return the place."""
+        try:
+            octets = base64.b64decode(value + "=" * (-len(value) % 4), altchars=b"-_", validate=True)
+            part, number, after = json.loads(octets)
+            place = failures.Place(failures.Part(part), number, after)
+        except (AttributeError, ValueError, TypeError, RecursionError):
+            place = None
+        if place is None or not _is_place(place):
+            raise ValidationError("Must be the next_cursor of an answer.")
+        return place
+
+    def write(self, value: failures.Place) -> str:
+        """Return the place as text."""
+        octets = json.dumps([value.part.value, value.number, value.after], separators=(",", ":")).encode()
+        return base64.urlsafe_b64encode(octets).decode().rstrip("=")
+
+
+def _is_place(place: failures.Place) -> bool:
+    """Tell whether a database can be asked for what comes after a place that somebody may have made up."""
+    if type(place.number) is not int or not 0 <= place.number < _TOO_HIGH:
+        return False
+    if place.part is failures.Part.OUTSIDE:
+        return isinstance(place.after, str) and place.after.isprintable()
+    return type(place.after) is int and 0 <= place.after < _TOO_HIGH
 
 
 class Reason(Text):

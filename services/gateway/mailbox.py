@@ -6,7 +6,7 @@ from datetime import datetime
 
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.copies import Folder, author_copy_id, is_author_copy
-from mailrecall.mailstore import drafts, reading
+from mailrecall.mailstore import drafts, reading, residence
 from mailrecall.mailstore.reading import Entry, FolderCount, Removal, Shown
 from mailrecall.mime import parts
 from mailrecall.mime.parts import Attachment, Readable
@@ -48,13 +48,13 @@ class Opened:
 
 def folders(databases: Databases, owner: Account) -> dict[Folder, FolderCount]:
     """Count what lies in each folder."""
-    with databases.shard(owner.shard) as shard:
+    with residence.mailbox(databases, owner) as shard:
         return reading.count_folders(shard, owner.id)
 
 
 def page(databases: Databases, owner: Account, folder: Folder, *, limit: int, cursor: int | None) -> Page:
     """List part of a folder; nothing of this is a read (R2)."""
-    with databases.shard(owner.shard) as shard:
+    with residence.mailbox(databases, owner) as shard:
         # one more than was asked for tells whether there is a next page
         entries = reading.list_folder(shard, owner.id, folder, limit=limit + 1, before=cursor)
     shown = entries[:limit]
@@ -71,7 +71,7 @@ def look(databases: Databases, owner: Account, copy_id: int) -> Listed:
     Raises:
         Problem: there is no such message in this mailbox.
     """
-    with databases.shard(owner.shard) as shard:
+    with residence.mailbox(databases, owner) as shard:
         entry = reading.find(shard, owner.id, copy_id)
     if entry is None:
         raise not_found("message")
@@ -84,7 +84,7 @@ def open_message(databases: Databases, owner: Account, copy_id: int, *, now: dat
     Raises:
         Problem: there is no such message in this mailbox, or a recall was faster.
     """
-    with databases.shard(owner.shard) as shard:
+    with residence.mailbox(databases, owner) as shard:
         shown = reading.open_copy(shard, owner.id, copy_id, now=now)
     if shown is None:
         raise not_found("message")
@@ -96,13 +96,26 @@ def open_message(databases: Databases, owner: Account, copy_id: int, *, now: dat
     )
 
 
+def content(databases: Databases, owner: Account, copy_id: int, *, now: datetime) -> bytes:
+    """R2: read a message once more, whole, to show what its HTML refers to.
+
+    Raises:
+        Problem: there is no such message in this mailbox, or a recall was faster.
+    """
+    with residence.mailbox(databases, owner) as shard:
+        shown = reading.open_copy(shard, owner.id, copy_id, now=now)
+    if shown is None:
+        raise not_found("message")
+    return shown.content
+
+
 def source(databases: Databases, owner: Account, copy_id: int, *, now: datetime) -> Shown:
     """R2, R5: take the whole message as it came in.
 
     Raises:
         Problem: there is no such message in this mailbox, or a recall was faster.
     """
-    with databases.shard(owner.shard) as shard:
+    with residence.mailbox(databases, owner) as shard:
         shown = reading.download_source(shard, owner.id, copy_id, now=now)
     if shown is None:
         raise not_found("message")
@@ -117,7 +130,7 @@ def attachment(
     Raises:
         Problem: there is no such message or attachment in this mailbox, or a recall was faster.
     """
-    with databases.shard(owner.shard) as shard:
+    with residence.mailbox(databases, owner) as shard:
         content = reading.content_of(shard, owner.id, copy_id)
     if content is None:
         raise not_found("message")
@@ -126,7 +139,7 @@ def attachment(
         found = parts.attachment_content(content, index)
     except LookupError:
         raise not_found("attachment") from None
-    with databases.shard(owner.shard) as shard:
+    with residence.mailbox(databases, owner) as shard:
         recorded = reading.record_download(shard, owner.id, copy_id, now=now)
     if not recorded:
         raise not_found("message")
@@ -141,7 +154,7 @@ def change(
     Raises:
         Problem: there is no such message in this mailbox, or it does not belong into that folder.
     """
-    with databases.shard(owner.shard) as shard:
+    with residence.mailbox(databases, owner) as shard:
         if folder is not None:
             _refuse_folder(copy_id, folder, is_draft=drafts.exists(shard, owner.id, copy_id))
         if unread is True:
@@ -159,11 +172,16 @@ def delete(databases: Databases, owner: Account, copy_id: int, *, permanent: boo
     Raises:
         Problem: there is no such message in this mailbox.
     """
-    with databases.shard(owner.shard) as shard:
+    with residence.mailbox(databases, owner) as shard:
         removal = reading.delete(shard, owner.id, copy_id, permanent=permanent, now=now)
     if removal is None:
         raise not_found("message")
     return removal
+
+
+def destinations(copy_id: int) -> list[Folder]:
+    """Return the folders that a message, not a draft, can be put into, in their order."""
+    return sorted(_AUTHORED_GOES_TO if is_author_copy(copy_id) else _RECEIVED_GOES_TO)
 
 
 def _refuse_folder(copy_id: int, folder: Folder, *, is_draft: bool) -> None:

@@ -1,18 +1,20 @@
 """R30: audit rules for administrators, and held mail for moderators, over HTTP."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
 
+from mailrecall.audit import trail
 from mailrecall.directory import audit_rules, lookup
 from mailrecall.directory.audit_rules import AuditRule
 from mailrecall.directory.errors import DirectoryError
 from mailrecall.directory.lookup import Account, Language
 from mailrecall.domain.audit import Criteria, Hold
 from mailrecall.domain.recalls import Channel
+from mailrecall.domain.trail import Actor, Entry, Event
 from mailrecall.messages import delivery, holding
 from mailrecall.messages.acceptance import EnvelopeRecipient, Incoming, accept
 from mailrecall.messages.holding import Held
@@ -65,7 +67,9 @@ def rules(process: Process[GatewaySettings], administrator: Account) -> list[Aud
         return audit_rules.rules_of(control, administrator.organisation_id)
 
 
-def add_rule(process: Process[GatewaySettings], administrator: Account, name: str, criteria: Criteria) -> AuditRule:
+def add_rule(
+    process: Process[GatewaySettings], administrator: Account, name: str, criteria: Criteria, *, now: datetime
+) -> AuditRule:
     """Add a rule for what is accepted from now on.
 
     Raises:
@@ -74,12 +78,16 @@ def add_rule(process: Process[GatewaySettings], administrator: Account, name: st
     _require_administrator(administrator)
     try:
         with process.databases.control() as control:
-            return audit_rules.add_rule(control, administrator.organisation_id, name, criteria)
+            rule = audit_rules.add_rule(control, administrator.organisation_id, name, criteria)
+            asks_for = {name: value for name, value in asdict(rule.criteria).items() if value}
+            details = {"rule": rule.id, "name": rule.name, **asks_for}
+            trail.append(control, _entry(administrator, Event.AUDIT_RULE_ADDED, details), now=now)
+            return rule
     except DirectoryError as error:
         raise Problem(Code.INVALID, str(error), [FieldError("#", str(error), error.code.value)]) from None
 
 
-def remove_rule(process: Process[GatewaySettings], administrator: Account, rule_id: int) -> None:
+def remove_rule(process: Process[GatewaySettings], administrator: Account, rule_id: int, *, now: datetime) -> None:
     """Remove a rule; what it holds stays held.
 
     Raises:
@@ -89,6 +97,7 @@ def remove_rule(process: Process[GatewaySettings], administrator: Account, rule_
     with process.databases.control() as control:
         if not audit_rules.remove_rule(control, administrator.organisation_id, rule_id):
             raise not_found("audit rule")
+        trail.append(control, _entry(administrator, Event.AUDIT_RULE_REMOVED, {"rule": rule_id}), now=now)
 
 
 def page(
@@ -176,6 +185,15 @@ def _tell_sender(control: Connection[Any], hostname: str, message_id: int, reaso
         recipients=[EnvelopeRecipient(sender.address, "account", sender.id)],
     )
     accept(control, incoming, now=now)
+
+
+def _entry(administrator: Account, event: Event, details: dict[str, object]) -> Entry:
+    return Entry(
+        organisation_id=administrator.organisation_id,
+        event=event,
+        actor=Actor.account(administrator.id),
+        details=details,
+    )
 
 
 def _require_administrator(account: Account) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.copies import author_copy_id, is_author_copy, message_of
-from mailrecall.mailstore import drafts
+from mailrecall.mailstore import drafts, residence
 from mailrecall.messages import sending as messages
 from mailrecall.messages.ids import unused_ids
 from mailrecall.messages.sending import AlreadySentError
@@ -17,11 +17,18 @@ from mailrecall.wiring import Process
 from services.gateway import drafting, sending
 from services.gateway.drafting import Saved
 from services.gateway.problems import Code, Problem, not_found
-from services.gateway.sending import NewMessage, Outgoing
+from services.gateway.sending import Meanwhile, NewMessage, Outgoing
 from services.gateway.settings import GatewaySettings
 
 
-def send(process: Process[GatewaySettings], author: Account, message: NewMessage, *, now: datetime) -> Outgoing:
+def send(
+    process: Process[GatewaySettings],
+    author: Account,
+    message: NewMessage,
+    *,
+    meanwhile: Meanwhile | None = None,
+    now: datetime,
+) -> Outgoing:
     """Accept a message for delivery; it is durable when this returns.
 
     Raises:
@@ -31,9 +38,11 @@ def send(process: Process[GatewaySettings], author: Account, message: NewMessage
     content = sending.composed(process.settings, author, message, None, now=now)
     delay = sending.delay_of(process, author, message.delay)
     if not delay:
-        return sending.accepted(process, author, recipients, content, delay=delay, now=now)
+        return sending.accepted(process, author, recipients, content, delay=delay, meanwhile=meanwhile, now=now)
     message_id = _draft(process, author, message, content, now=now)
-    return sending.accepted(process, author, recipients, content, message_id=message_id, delay=delay, now=now)
+    return sending.accepted(
+        process, author, recipients, content, message_id=message_id, delay=delay, meanwhile=meanwhile, now=now
+    )
 
 
 def take_back(process: Process[GatewaySettings], author: Account, copy_id: int, *, now: datetime) -> Saved | None:
@@ -53,7 +62,7 @@ def take_back(process: Process[GatewaySettings], author: Account, copy_id: int, 
         raise Problem(
             Code.ALREADY_SENT, "The message is on its way, or was recalled; ask for a recall to get it back."
         ) from None
-    with process.databases.shard(author.shard) as shard:
+    with residence.mailbox(process.databases, author) as shard:
         drafts.bring_back(shard, author.id, copy_id)
         left = drafts.find(shard, author.id, copy_id) is not None
     return drafting.find(process, author, copy_id) if left else None
@@ -73,7 +82,7 @@ def _draft(
         "text": message.text,
         "html": message.html,
     }
-    with process.databases.shard(author.shard) as shard:
+    with residence.mailbox(process.databases, author) as shard:
         drafts.create(
             shard, author.id, author_copy_id(message_id), drafting.saving(fields, content, body_id, now=now), now=now
         )

@@ -1,15 +1,18 @@
 """What sending from webmail is made of; every addressee is looked up first, so that nothing is half sent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg import Connection
 
 from mailrecall.directory import accounts, lookup
 from mailrecall.directory.lookup import Account, Resolution
 from mailrecall.domain.addresses import Address
 from mailrecall.domain.copies import author_copy_id
 from mailrecall.domain.recalls import Channel
-from mailrecall.mailstore import reading
+from mailrecall.mailstore import reading, residence
 from mailrecall.messages.acceptance import Author, EnvelopeRecipient, Incoming, accept
 from mailrecall.mime.compose import Composition, CompositionError, Mailbox, NewAttachment, compose
 from mailrecall.mime.summary import summarise
@@ -35,6 +38,8 @@ class NewMessage:
     text: str = ""
     html: str | None = None
     attachments: Sequence[NewAttachment] = ()
+    in_reply_to: str | None = None
+    """The Message-ID of the message answered."""
     delay: int | None = None
     """R28: seconds to change one's mind; None: as many as the account has chosen."""
 
@@ -60,6 +65,10 @@ class Outgoing:
         return self.copy_id if self.sends_at > self.accepted_at else None
 
 
+Meanwhile = Callable[[Connection[Any], Outgoing], None]
+"""What has to become true in the same transaction as that a message is accepted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Forward:
     """To whom a message is passed on, with what words."""
@@ -69,7 +78,13 @@ class Forward:
 
 
 def forward(
-    process: Process[GatewaySettings], author: Account, copy_id: int, forward_to: Forward, *, now: datetime
+    process: Process[GatewaySettings],
+    author: Account,
+    copy_id: int,
+    forward_to: Forward,
+    *,
+    meanwhile: Meanwhile | None = None,
+    now: datetime,
 ) -> Outgoing:
     """Pass a message on, enclosed as it came in; it goes out at once.
 
@@ -79,7 +94,7 @@ def forward(
     Raises:
         Problem: there is no such message in the author's mailbox, a recipient cannot get it, or it is too large.
     """
-    with process.databases.shard(author.shard) as shard:
+    with residence.mailbox(process.databases, author) as shard:
         entry = reading.find(shard, author.id, copy_id)
         enclosed = reading.content_of(shard, author.id, copy_id)
     if entry is None or enclosed is None:
@@ -87,11 +102,11 @@ def forward(
     message = NewMessage(to=forward_to.to, subject=_forwarded_subject(entry.subject), text=forward_to.comment)
     recipients = resolve(process, message.addressees)
     content = composed(process.settings, author, message, enclosed, now=now)
-    with process.databases.shard(author.shard) as shard:
+    with residence.mailbox(process.databases, author) as shard:
         recorded = reading.record_forward(shard, author.id, copy_id, now=now)
     if not recorded:
         raise not_found("message")
-    return accepted(process, author, recipients, content, now=now)
+    return accepted(process, author, recipients, content, meanwhile=meanwhile, now=now)
 
 
 def delay_of(process: Process[GatewaySettings], author: Account, wanted: int | None) -> timedelta:
@@ -161,6 +176,7 @@ def composed(
         text=message.text,
         html=message.html,
         attachments=message.attachments,
+        in_reply_to=message.in_reply_to,
         forwarded=forwarded,
     )
     try:
@@ -184,6 +200,7 @@ def accepted(
     *,
     message_id: int | None = None,
     delay: timedelta = timedelta(0),
+    meanwhile: Meanwhile | None = None,
     now: datetime,
 ) -> Outgoing:
     """Accept a message for delivery.
@@ -195,6 +212,7 @@ def accepted(
         content: its bytes.
         message_id: the id that it had as a draft, if it was one; a message with a delay is one until it goes out.
         delay: after which it goes out (R28).
+        meanwhile: done in the same transaction.
         now: the moment of acceptance (R3).
 
     Raises:
@@ -213,7 +231,10 @@ def accepted(
     )
     with process.databases.control() as control:
         accepted_id = accept(control, incoming, now=now)
-    return Outgoing(author_copy_id(accepted_id), now, now + delay)
+        outgoing = Outgoing(author_copy_id(accepted_id), now, now + delay)
+        if meanwhile:
+            meanwhile(control, outgoing)
+    return outgoing
 
 
 def _forwarded_subject(subject: str) -> str:

@@ -1,6 +1,8 @@
 """Who gets in, with what, and what those see who do not; and what the gateway says of itself."""
 
 import base64
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import psycopg
@@ -12,9 +14,12 @@ from mailrecall import clock
 from mailrecall.directory import accounts, authentication
 from mailrecall.domain.addresses import Address
 from mailrecall.postgres.databases import Databases
+from mailrecall.postgres.migrations import Phase, migrate
 from mailrecall.settings import Settings
+from services.gateway.describing import SignIn
+from services.gateway.openapi import document
 from tests import company
-from tests.gateway import Client, Gateway, gateway, problem
+from tests.gateway import Client, Gateway, example_path, gateway, problem
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +55,7 @@ def test_a_password_opens_the_account(web, firm):
         {},
         {"Authorization": "Basic"},
         {"Authorization": "Basic !!!"},
+        {"Authorization": "Basic \xff"},
         {"Authorization": "Basic " + base64.b64encode(b"nobody").decode()},
         {"Authorization": "Basic " + base64.b64encode(b"\xff\xfe:\x00").decode()},
         {"Authorization": "Bearer"},
@@ -63,6 +69,7 @@ def test_a_password_opens_the_account(web, firm):
         "nothing",
         "empty basic",
         "no base64",
+        "base64 that is not ASCII",
         "no password",
         "no text",
         "empty bearer",
@@ -138,28 +145,16 @@ def test_a_request_for_a_token_says_nothing_else(web, firm):
     assert web.as_nobody().post("/tokens", headers=headers, json={}).status_code == 201
 
 
-def test_every_route_but_a_few_asks_who_is_there(web):
+def test_every_route_but_those_declared_open_asks_who_is_there(web):
     """Made from the routes themselves, so that a new one cannot be forgotten."""
-    open_to_all = {"/healthz", "/readyz", "/api/v1/problems", "/api/v1/problems/<name>"}
-    values: dict[str, object] = {
-        "copy_id": 2,
-        "message_id": 2,
-        "draft_id": 3,
-        "rule_id": 1,
-        "slug": "inbox",
-        "index": 0,
-    }
-    values |= {"public_id": "00000000-0000-4000-8000-000000000000"}
-    adapter = web.app.url_map.bind("localhost")
     asked = 0
-    for rule in web.app.url_map.iter_rules():
-        if rule.rule in open_to_all:
+    for rule, method, _view, described in document.routes(web.app):
+        if described and described.sign_in is SignIn.NOBODY:
             continue
-        path = adapter.build(rule.endpoint, {name: values[name] for name in rule.arguments})
-        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-            problem(web.app.test_client().open(path, method=method), 401, "not_authenticated")
-            asked += 1
-    assert asked >= 12
+        path = example_path(web.app, rule)
+        problem(web.app.test_client().open(path, method=method), 401, "not_authenticated")
+        asked += 1
+    assert asked >= 30
 
 
 def test_every_response_is_marked_and_careful(web, firm):
@@ -184,7 +179,7 @@ def test_behind_tls_browsers_are_told_to_stay_there(settings, databases, firm):
     [
         ("GET", "/nothing", 404, "not_found"),
         ("PUT", "/account", 405, "method_not_allowed"),
-        ("GET", "/tokens", 405, "method_not_allowed"),
+        ("PUT", "/tokens", 405, "method_not_allowed"),
     ],
 )
 def test_addresses_and_methods_that_do_not_exist(web, method, path, status, code):
@@ -215,6 +210,43 @@ def nowhere(url: str) -> str:
     """The same database on a port where nobody listens."""
     parts = psycopg.conninfo.conninfo_to_dict(url)
     return f"postgresql://{parts['user']}@127.0.0.1:1/{parts['dbname']}"
+
+
+@pytest.mark.parametrize("kind", ["control", "shard"])
+@pytest.mark.parametrize("lacks", ["no schema", "the last migration"])
+def test_without_what_this_version_needs_of_a_database_nothing_is_ready(settings, servers, kind, lacks):
+    name = f"lacking_{kind}"
+    url = servers.create_database(name, "template1" if lacks == "no schema" else f"template_{kind}")
+    if lacks != "no schema":
+        with psycopg.connect(url) as connection:
+            last = "(SELECT max(migration_id) FROM _yoyo_migration)"
+            row = connection.execute(
+                f"DELETE FROM _yoyo_migration m WHERE migration_id = {last} RETURNING m::text".encode()
+            ).fetchone()
+            assert row
+            taken = row[0]
+    change = {"control_url": url} if kind == "control" else {"shard_urls": (settings.shard_urls[0], url)}
+    changed = settings.model_copy(update=change)
+    databases = Databases(changed, "tests-lacking")
+    try:
+        plain = gateway(changed, databases).app.test_client()
+        for _ in range(2):
+            answer = plain.get("/readyz")
+            assert (answer.status_code, answer.get_json()) == (
+                503,
+                {"status": "unmigrated", "control": True, "shards": [True, True]},
+            )
+            assert int(answer.headers["Retry-After"]) > 0
+        assert plain.get("/healthz").status_code == 200
+        if lacks == "no schema":
+            migrate(url, kind, Phase.BEFORE)
+        else:
+            with psycopg.connect(url) as connection:
+                connection.execute("INSERT INTO _yoyo_migration SELECT (%s::_yoyo_migration).*", (taken,))
+        assert plain.get("/readyz").status_code == 200
+    finally:
+        databases.close()
+        servers.drop_databases([name])
 
 
 @pytest.fixture
@@ -249,6 +281,32 @@ def test_a_shard_that_is_down_takes_only_its_own_mailboxes_away(without_a_shard,
             assert int(answer.headers["Retry-After"]) > 0
             assert "127.0.0.1" not in answer.get_data(as_text=True)
     assert {person.shard for person in firm.people} == {0, 1}
+
+
+def test_while_all_places_wait_for_a_shard_the_gateway_is_alive(settings, firm):
+    waiting, go_on = threading.Semaphore(0), threading.Event()
+
+    class Hanging(Databases):
+        def shard(self, number):
+            waiting.release()
+            assert go_on.wait(60)
+            return super().shard(number)
+
+    databases = Hanging(settings, "tests-hanging")
+    web = gateway(settings, databases, gateway_threads=2)
+    asking = web.as_(firm.people[0])
+    with ThreadPoolExecutor(3) as executor:
+        under_way = [executor.submit(asking.get, "/folders") for _ in range(2)]
+        try:
+            assert all(waiting.acquire(timeout=60) for _ in under_way)
+            behind = executor.submit(web.app.test_client().get, "/readyz")
+            assert web.app.test_client().get("/healthz").status_code == 200
+            with pytest.raises(TimeoutError):
+                behind.result(timeout=0.2)
+        finally:
+            go_on.set()
+        assert [one.result().status_code for one in (*under_way, behind)] == [200, 200, 200]
+    databases.close()
 
 
 def test_mail_is_accepted_while_a_shard_is_down(without_a_shard, firm):

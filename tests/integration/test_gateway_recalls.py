@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
@@ -73,7 +72,7 @@ def test_r9_r11_r15_a_recall_from_request_to_result(web, firm, databases):
         {"address": "someone@elsewhere.example", "outcome": "external"},
     ]
 
-    mark = {"id": asked["id"], "state": "settled", "result": "partial", "link": asked["link"]}
+    mark = {"id": asked["id"], "state": "settled", "result": "partial", "undo": None, "link": asked["link"]}
     listed = web.as_(sender).get("/folders/sent/messages").get_json()["messages"]
     assert next(entry for entry in listed if entry["id"] == view["message_id"])["recall"] == mark
     assert web.as_(sender).get(f"/messages/{view['message_id']}").get_json()["recall"] == mark
@@ -239,7 +238,7 @@ def test_r15_r24_the_author_learns_of_an_administrators_recall_and_not_why(web, 
     assert "confidential" not in again.get_data(as_text=True) + own.get_data(as_text=True)
 
 
-@pytest.mark.parametrize("name", [str(uuid4()), "nonsense", "1", "00000000-0000-0000-0000-00000000000g"])
+@pytest.mark.parametrize("name", ["7c0f5a1e-6a55-4d1c-9f5e-0d7f2f6b1c11", "nonsense", "1", "0000-00000000000g"])
 def test_a_recall_that_does_not_exist(web, firm, name):
     problem(web.as_(firm.people[0]).get(f"/recalls/{name}"), 404, "not_found")
 
@@ -254,3 +253,36 @@ def test_r16_a_recall_before_the_delivery_counts_everybody(web, firm, databases)
     assert (view["result"], view["outcomes"]) == ("succeeded", {"recalled": len(others)})
     for person in others:
         problem(web.as_(person).get(f"/messages/{message_id}"), 404, "not_found")
+
+
+def test_ones_own_recalls_are_listed_newest_first_page_by_page(web, databases):
+    firm = company.found(databases)
+    author, reader, other = (web.as_(person) for person in firm.people[:3])
+    asked = []
+    for number in range(5):
+        sent = author.post("/messages", json={"to": [firm.people[1].address], "subject": str(number)}).get_json()["id"]
+        asked.append(author.post("/recalls", json={"message_id": sent, "reason": "wrong"}).get_json()["id"])
+    listed: list[dict[str, Any]] = []
+    path: str | None = "/recalls?limit=2"
+    while path:
+        page = author.get(path)
+        listed += page.get_json()["recalls"]
+        link = page.headers.get("Link")
+        path = link[1:].partition(">")[0].removeprefix("/api/v1") if link else None
+        assert (path is None) == (page.get_json()["next_cursor"] is None)
+    assert [recall["id"] for recall in listed] == asked[::-1]
+    assert listed[0]["subject"] == "4"
+    assert listed[0]["state"] == "accepted"
+    assert reader.get("/recalls").get_json()["recalls"] == other.get("/recalls").get_json()["recalls"] == []
+
+
+def test_who_knows_how_far_a_recall_has_got_is_told_that_it_is_still_so(web, databases):
+    firm = company.found(databases, people=2)
+    author = web.as_(firm.people[0])
+    sent = author.post("/messages", json={"to": [firm.people[1].address]}).get_json()["id"]
+    path = f"/recalls/{author.post('/recalls', json={'message_id': sent, 'reason': 'wrong'}).get_json()['id']}"
+    known = author.get(path).headers["ETag"]
+    again = author.get(path, headers={"If-None-Match": known})
+    assert (again.status_code, again.get_data()) == (304, b"")
+    web.deliver()
+    assert author.get(path, headers={"If-None-Match": known}).status_code == 200
