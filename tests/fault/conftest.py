@@ -13,14 +13,22 @@ from tests.servers import new_folder
 
 
 @pytest.fixture(scope="session")
-def scene() -> Iterator[Scene]:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = DataFolder(new_folder("faults"))
+    fault_points = tmp_path_factory.mktemp("points")
     with test_stack.started_in(
-        folder, ["--shards=2"], {"MAILRECALL_BATCH_SIZE": "20", "MAILRECALL_STATEMENT_TIMEOUT": "15"}
+        folder,
+        ["--shards=2"],
+        {
+            "MAILRECALL_BATCH_SIZE": "20",
+            "MAILRECALL_STATEMENT_TIMEOUT": "15",
+            "MAILRECALL_FAULT_POINTS": str(fault_points),
+            "MAILRECALL_PURGE_EVERY": "1",
+        },
     ) as session:
         databases = Databases(session.settings, "tests")
         try:
-            yield Scene(session, databases)
+            yield Scene(session, databases, fault_points)
         finally:
             databases.close()
     shutil.rmtree(folder.path)

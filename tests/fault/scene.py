@@ -4,11 +4,13 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import psycopg
 
+from mailrecall.directory.groups import Group
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.copies import Fact
 from mailrecall.domain.outcomes import Outcome
@@ -33,6 +35,9 @@ class Delivered:
 
     sender: Account
     message_id: int
+    people: int
+    team: Group
+    """To which it went."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,28 +46,34 @@ class Scene:
 
     session: Session
     databases: Databases
+    fault_points: Path = Path()
+    """The folder in which tests say where a process is to die (mailrecall.faultpoints)."""
 
-    def send(self) -> Delivered:
-        """Accept a mail to a group of thousands."""
-        firm = company.found(self.databases, people=1)
-        members = self._hire_many(firm)
+    def send(self, people: int = PEOPLE, **switches: object) -> Delivered:
+        """Accept a mail to a large group."""
+        firm = company.found(self.databases, people=1, switches=switches)
+        members = self._hire_many(firm, people)
         team = company.group(self.databases, f"team@{firm.domain}", [])
         with self.databases.control() as connection, connection.cursor() as cursor:
             cursor.executemany(
                 "INSERT INTO group_member (group_id, account_id) VALUES (%s, %s)", [(team.id, m) for m in members]
             )
-        return Delivered(firm.people[0], correspondence.send(self.databases, firm.people[0], team))
+        return Delivered(firm.people[0], correspondence.send(self.databases, firm.people[0], team), people, team)
 
-    def deliver(self) -> Delivered:
+    def send_again(self, mail: Delivered) -> Delivered:
+        """Accept another mail to the same people."""
+        return replace(mail, message_id=correspondence.send(self.databases, mail.sender, mail.team))
+
+    def deliver(self, people: int = PEOPLE, *, read: int = READ, **switches: object) -> Delivered:
         """Send such a mail and wait until every copy lies there; then let some be read."""
-        mail = self.send()
+        mail = self.send(people, **switches)
         self.await_delivery(mail)
         for shard in self.databases.shards:
             with self.databases.shard(shard) as connection:
                 connection.execute(
                     "UPDATE copy SET facts = %s WHERE message_id = %s AND mailbox_id IN"
                     " (SELECT mailbox_id FROM copy WHERE message_id = %s ORDER BY mailbox_id LIMIT %s)",
-                    (Fact.READ.value, mail.message_id, mail.message_id, READ // len(self.databases.shards)),
+                    (Fact.READ.value, mail.message_id, mail.message_id, read // len(self.databases.shards)),
                 )
         return mail
 
@@ -129,9 +140,9 @@ class Scene:
     def check_books(self, mail: Delivered, recall_id: int, *, read: int = READ) -> None:
         """Compare ledger, copies and counts, each by its own query."""
         ledger = correspondence.ledger(self.databases, recall_id)
-        expected = Counter({Outcome.RECALLED: PEOPLE - read, Outcome.ALREADY_READ: read})
-        assert ledger.counts == +expected
-        assert len({mailbox for mailbox, _ in ledger.rows}) == PEOPLE
+        expected = Counter({Outcome.RECALLED: mail.people - read, Outcome.ALREADY_READ: read})
+        assert ledger.counts == +expected, ledger.counts
+        assert len({mailbox for mailbox, _ in ledger.rows}) == len(ledger.rows) == mail.people
         left: dict[int, int] = {}
         for shard in self.databases.shards:
             with self.databases.shard(shard) as connection:
@@ -151,7 +162,18 @@ class Scene:
         """Kill one child of a worker: the one that runs tasks."""
         os.kill(self.session.processes()[process][-1], signal.SIGKILL)
 
-    def _hire_many(self, firm: company.Company) -> list[int]:
+    def reports(self, recall_id: int) -> int:
+        """Count the report mails of a recall, in the reporter's organisation's system mail."""
+        with self.databases.control() as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM message m JOIN envelope_recipient e ON e.message_id = m.id"
+                " JOIN recall r ON r.requested_by = e.account_id WHERE m.channel = 'system' AND r.id = %s",
+                (recall_id,),
+            ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def _hire_many(self, firm: company.Company, people: int) -> list[int]:
         with self.databases.control() as connection:
             rows = connection.execute(
                 "WITH hired AS (INSERT INTO account (organisation_id, domain_id, shard)"
@@ -159,6 +181,6 @@ class Scene:
                 " RETURNING id), named AS (INSERT INTO address (address, account_id)"
                 " SELECT 'p' || id || '@' || %s, id FROM hired)"
                 " SELECT id FROM hired",
-                (firm.organisation_id, firm.domain, len(self.databases.shards), PEOPLE, firm.domain),
+                (firm.organisation_id, firm.domain, len(self.databases.shards), people, firm.domain),
             ).fetchall()
         return [account_id for (account_id,) in rows]

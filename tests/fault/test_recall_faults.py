@@ -3,22 +3,10 @@
 import pytest
 import redis
 
-from tests.fault.scene import Scene
 
-
-def reports(scene: Scene, recall_id: int) -> int:
-    """How many report mails there are for a recall, counted in the reporter's organisation's system mail."""
-    with scene.databases.control() as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM message m JOIN envelope_recipient e ON e.message_id = m.id"
-            " JOIN recall r ON r.requested_by = e.account_id WHERE m.channel = 'system' AND r.id = %s",
-            (recall_id,),
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-@pytest.mark.parametrize("process", ["recall", "relay", "beat", "reports", "delivery", "gateway", "valkey", "postgres"])
+@pytest.mark.parametrize(
+    "process", ["recall", "withdraw", "relay", "beat", "reports", "delivery", "gateway", "valkey", "postgres"]
+)
 def test_a_killed_process_changes_no_total(scene, process):
     mail = scene.deliver()
     recall_id = scene.recall(mail)
@@ -27,18 +15,18 @@ def test_a_killed_process_changes_no_total(scene, process):
 
     scene.await_settlement(recall_id)
     scene.check_books(mail, recall_id)
-    assert reports(scene, recall_id) == 1
+    assert scene.reports(recall_id) == 1
 
 
 def test_a_killed_child_of_a_worker_changes_no_total(scene):
     mail = scene.deliver()
     recall_id = scene.recall(mail)
 
-    scene.strike_midway(recall_id, lambda: scene.kill_child("recall"))
+    scene.strike_midway(recall_id, lambda: scene.kill_child("withdraw"))
 
     scene.await_settlement(recall_id)
     scene.check_books(mail, recall_id)
-    assert reports(scene, recall_id) == 1
+    assert scene.reports(recall_id) == 1
 
 
 def test_an_emptied_broker_changes_no_total(scene):
@@ -53,7 +41,7 @@ def test_an_emptied_broker_changes_no_total(scene):
 
     scene.await_settlement(recall_id)
     scene.check_books(mail, recall_id)
-    assert reports(scene, recall_id) == 1
+    assert scene.reports(recall_id) == 1
 
 
 @pytest.mark.rule(16)
@@ -69,7 +57,7 @@ def test_r16_a_recall_during_the_delivery_leaves_no_copy(scene):
 
 def test_a_delivery_worker_killed_midway_delivers_each_copy_once(scene):
     mail = scene.send()
-    scene.kill("delivery")
+    scene.kill("deposit")
     scene.await_delivery(mail)
 
     recall_id = scene.recall(mail)
