@@ -1,0 +1,46 @@
+"""Inputs for the fuzzers: real sessions and messages, cut, doubled, joined and spoilt; a seed always gives the same."""
+
+import os
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+INPUTS = int(os.environ.get("FUZZ_INPUTS", "300"))
+"""How many are thrown at each front."""
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
+
+MESSAGES = [path.read_bytes() for path in sorted((Path(__file__).parents[1] / "messages").glob("*.eml"))]
+
+_SPOILERS: Sequence[bytes] = [
+    *(b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b'"', b"\\", b"{", b"}", b"{3}\r\n", b"{99999999999}", b"{5+}\r\n"),
+    *(b"(", b")", b"*", b"%", b"&", b"&-", b"&AGE", b"<", b">", b"@", b":", b";", b"=", b"..", b"\r\n.\r\n", b"\n.\n"),
+    *(b"\xff\xfe", b"\xc3\x28", b"\xe4\xbd", b"\xed\xa0\x80", "撤回".encode(), b"=?utf-8?b?", b"?=", b"%s%n", b"../"),
+    *(b"-1", b"0", b"4294967296", b"99999999999999999999", b"NIL", b"null", b"true", b"[", b"]", b"A" * 2_000),
+]
+
+
+def numbered(examples: Sequence[bytes], *, salt: str) -> Iterator[bytes]:
+    """Give `INPUTS` inputs, each a mutation of one of the examples."""
+    for number in range(INPUTS):
+        chance = random.Random(f"{salt} {SEED} {number}")
+        yield mutated(chance, chance.choice(examples), examples)
+
+
+def mutated(chance: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
+    """Spoil an example in a few places."""
+    for _ in range(chance.choice((0, 1, 1, 2, 3, 5, 8))):
+        start = chance.randint(0, len(content))
+        end = min(len(content), start + chance.choice((0, 1, 2, 5, 20, 200)))
+        other = chance.choice(others)
+        at = chance.randint(0, len(other))
+        piece = chance.choice(
+            (
+                chance.choice(_SPOILERS),
+                chance.randbytes(chance.randint(1, 6)),
+                content[start:end] * chance.choice((2, 2, 3, 50)),
+                other[at : at + chance.randint(1, 80)],
+                b"",
+            )
+        )
+        content = content[:start] + piece + content[end:]
+    return content
