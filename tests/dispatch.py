@@ -18,6 +18,9 @@ from services.delivery.expansion import bounce_undeliverable, expand_message
 from services.delivery.forwarding import forward_message
 from services.delivery.relaying import relay_message
 from services.recall.planning import plan_recall
+from services.recall.preparing import prepare_batch
+from services.recall.requesting import admit_request
+from services.recall.restoring import restore_batch
 from services.recall.settling import settle_recall
 from services.recall.withdrawing import withdraw_batch
 
@@ -28,9 +31,12 @@ USE_CASES: dict[str, Callable[..., None]] = {
     Task.FILE_AUTHOR_COPY: file_author_copy,
     Task.FORWARD: forward_message,
     Task.RELAY: relay_message,
+    Task.ADMIT: admit_request,
     Task.PLAN: plan_recall,
+    Task.PREPARE: prepare_batch,
     Task.WITHDRAW: withdraw_batch,
     Task.SETTLE: settle_recall,
+    Task.RESTORE: restore_batch,
 }
 
 

@@ -5,7 +5,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Self
 from mailrecall.embedded.deadlines import poll
 from mailrecall.settings import Settings
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,13 @@ def environment(settings: Settings, **own: object) -> dict[str, str]:
 
 
 @contextmanager
-def listening(module: str, variables: Mapping[str, str], log: Path, *at: tuple[str, int]) -> Iterator[Server]:
+def listening(
+    module: str, variables: Mapping[str, str], log: Path, *at: tuple[str, int], arguments: Sequence[str] = ()
+) -> Iterator[Server]:
     """Run a module until the block ends, which begins when the module listens at all addresses."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", module],
+            [sys.executable, "-W", "error", "-m", module, *arguments],
             env=variables,
             stdout=output,
             stderr=output,

@@ -16,4 +16,4 @@ def until_somebody_waits_for_a_lock(settings: Settings) -> None:
         return bool(row and row[0])
 
     with psycopg.connect(settings.control_url, autocommit=True) as connection:
-        assert poll(waits, timeout=30), "nobody waits"
+        assert poll(waits, timeout=60), "nobody waits"

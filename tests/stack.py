@@ -10,9 +10,10 @@ from mailrecall.embedded.folder import DataFolder
 from mailrecall.embedded.session import Session, started
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
-from tests import smarthost
+from tests import smarthost, traces
 from tests.servers import new_folder
 from tests.smarthost import Smarthost
+from tests.traces import Collector
 
 SHARDS = 2
 
@@ -33,6 +34,8 @@ class Stack:
     databases: Databases
     smarthost: Smarthost
     """Where mail to other people's domains goes."""
+    traces: Collector
+    """Where all processes send their traces."""
 
     @property
     def settings(self) -> Settings:
@@ -48,6 +51,11 @@ class Stack:
     def flower_url(self) -> str:
         """As `http://127.0.0.1:5555`."""
         return self.session.flower_url
+
+    @property
+    def metrics_url(self) -> str:
+        """As `http://127.0.0.1:9464/metrics`."""
+        return self.session.metrics_url
 
     @property
     def smtp(self) -> tuple[str, int]:
@@ -80,13 +88,19 @@ def running() -> Iterator[Stack]:
     folder = DataFolder(new_folder("stack"))
     with (
         smarthost.running() as outside,
+        traces.collecting() as collector,
         started_in(
-            folder, [f"--shards={SHARDS}"], {"MAILRECALL_SMARTHOST": "{}:{}".format(*outside.address)}
+            folder,
+            [f"--shards={SHARDS}"],
+            {
+                "MAILRECALL_SMARTHOST": "{}:{}".format(*outside.address),
+                "MAILRECALL_OTLP_ENDPOINT": collector.url,
+            },
         ) as session,
     ):
         databases = Databases(session.settings, "tests")
         try:
-            yield Stack(session, databases, outside)
+            yield Stack(session, databases, outside, collector)
         finally:
             databases.close()
     shutil.rmtree(folder.path)

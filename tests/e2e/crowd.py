@@ -9,7 +9,7 @@ from mailrecall.postgres.databases import Databases
 from tests import company
 from tests.company import Company
 
-PATIENCE = 45.0
+PATIENCE = 90.0
 
 
 def hire_many(databases: Databases, firm: Company, count: int) -> list[tuple[int, str]]:

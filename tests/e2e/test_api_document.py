@@ -3,18 +3,32 @@
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from mailrecall import clock
 from mailrecall.demo import company
 from mailrecall.demo.client import Person, wait_for
+from mailrecall.directory import lookup
+from mailrecall.domain.addresses import Address
+from mailrecall.domain.policy import Policy
+from mailrecall.domain.recalls import Requester
+from mailrecall.recalls import batches
+from tests import company as companies
 from tests.stack import Stack
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```sh\n(.*?)```", DOCUMENT, re.DOTALL)
 SET_UP, SIGN_IN, *REQUESTS = EXAMPLES
+BATCH = "0195c1a4-9d20-4b6c-8a41-6d0a3f9d1077"
+"""The request for many recalls of the examples."""
+SECOND = f"second@{company.DOMAIN}"
+APPROVAL = "0195c1a4-aa07-4e0e-b7f4-2f1f6e6f7a10"
+"""What waits for a second administrator in the examples."""
 RECALL = "0195c1a4-7f4e-4c5e-9a51-3f6f0f3f9d10"
 """The recall of the examples."""
 
@@ -69,6 +83,14 @@ def rule(people: dict[str, Person]) -> int:
     return found
 
 
+def token(people: dict[str, Person]) -> int:
+    wanted = {"name": "nightly export", "scopes": ["read"]}
+    credentials = httpx.BasicAuth(company.SENDER, company.PASSWORD)
+    made = people["ada"].ask("POST", "/tokens", json=wanted, auth=credentials).json()
+    found: int = made["id"]
+    return found
+
+
 def draft(people: dict[str, Person], versions: int) -> int:
     content = {"to": [company.DIRECT], "subject": "Figures"}
     made: dict[str, Any] = people["ada"].ask("POST", "/drafts", json=content).json()
@@ -86,6 +108,33 @@ def recall(people: dict[str, Person]) -> str:
     return public_id
 
 
+def batch(people: dict[str, Person]) -> str:
+    asked = {"message_ids": [send(people["ada"], company.DIRECT, "Figures")], "reason": "sent by mistake"}
+    made: str = people["postmaster"].ask("POST", "/admin/recall-batches", json=asked).json()["id"]
+    return made
+
+
+def waiting(people: dict[str, Person], stack: Stack) -> str:
+    """A request that somebody else made and that the postmaster can decide on."""
+    message_id = send(people["ada"], company.DIRECT, "Figures") & ~1
+    with stack.databases.control() as control:
+        second = lookup.account_by_address(control, Address.parse(SECOND))
+    if second is None:
+        second = companies.hire(stack.databases, SECOND, administrator=True)
+    with stack.databases.control() as control:
+        made = batches.request(
+            control,
+            Requester(second.id, second.organisation_id, administrator=True),
+            [message_id],
+            "sent by mistake",
+            Policy(approval_above=0),
+            only_unread=False,
+            now=clock.now(),
+            deadline=timedelta(hours=1),
+        )
+    return str(made.public_id)
+
+
 MADE: dict[str, Callable[[dict[str, Person]], object]] = {
     r"(?<=/messages/)64\b": received,
     r"(?<=/messages/)65\b": lambda people: send(people["ada"], company.DIRECT, "Figures", delay=60),
@@ -94,7 +143,9 @@ MADE: dict[str, Callable[[dict[str, Person]], object]] = {
     r"(?<=/audit-rules/)3\b": rule,
     r"(?<=/drafts/)71\b(?=/send)": lambda people: draft(people, versions=2),
     r"(?<=/drafts/)71\b": lambda people: draft(people, versions=1),
+    r"(?<=/tokens/)12\b": token,
     RECALL: recall,
+    BATCH: batch,
 }
 """What the examples take for there, and how it comes about here."""
 
@@ -106,7 +157,9 @@ def test_an_example_runs(example: str, people: dict[str, Person], stack: Stack, 
     for pattern, make in MADE.items():
         if re.search(pattern, example):
             example = re.sub(pattern, str(make(people)), example)
-    as_moderator = re.search(r"/(held|audit-rules)\b", example)
+    if APPROVAL in example:
+        example = example.replace(APPROVAL, waiting(people, stack))
+    as_moderator = re.search(r"/(held|audit-rules|admin|undo)\b", example)
     sign_in = SIGN_IN.replace(company.SENDER, company.POSTMASTER) if as_moderator else SIGN_IN
     script = f"{CAREFUL}\n{SET_UP}\n{sign_in}\n{example}".replace("http://localhost:8080", stack.gateway_url)
 

@@ -232,7 +232,7 @@ def test_r2_what_curl_fetches_is_read(stack, webmail):
     fetched = subprocess.run(
         ["curl", "-sS", "--ssl-reqd", "--cacert", certificate, "--user", f"{reader.address}:{PASSWORD}", url],
         capture_output=True,
-        timeout=30,
+        timeout=60,
         check=True,
     )
     assert b"Subject: Plans\r\n" in fetched.stdout

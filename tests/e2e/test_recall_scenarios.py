@@ -166,7 +166,7 @@ def test_08_flower_shows_the_recall_and_no_address(stack, webmail):
     query |= {"order[0][column]": 7, "order[0][dir]": "desc", "columns[7][data]": "received"}
 
     def tasks() -> str | None:
-        shown = httpx.get(f"{stack.flower_url}/tasks/datatable", params=query, timeout=30).raise_for_status().text
+        shown = httpx.get(f"{stack.flower_url}/tasks/datatable", params=query, timeout=60).raise_for_status().text
         return shown if f"'recall_id': {number}," in shown and "reports.summarise" in shown else None
 
     with stack.databases.control() as connection:
@@ -175,7 +175,21 @@ def test_08_flower_shows_the_recall_and_no_address(stack, webmail):
 
     assert "recall.withdraw" in page
     assert firm.domain not in page
-    assert "@" + firm.domain not in httpx.get(f"{stack.flower_url}/metrics", timeout=30).text
+    assert firm.domain not in httpx.get(f"{stack.flower_url}/metrics", timeout=60).text
+    numbers = httpx.get(stack.metrics_url, timeout=60).raise_for_status().text
+    for series in (
+        'mailrecall_outcomes_total{outcome="recalled"}',
+        'mailrecall_task_seconds_count{ended="done",task="recall.withdraw"}',
+        'mailrecall_http_request_seconds_count{method="POST",route="/api/v1/recalls",status="202"}',
+        'mailrecall_messages_accepted_total{channel="webmail"}',
+        'mailrecall_outbox_published_total{task="recall.plan"}',
+    ):
+        assert series in numbers
+    assert "mailrecall_control_up 1.0" in numbers
+    assert "mailrecall_broker_up 1.0" in numbers
+    # no address, of these people or of any
+    assert firm.domain not in numbers
+    assert "@" not in numbers
 
 
 def test_09_what_can_no_longer_be_delivered_bounces_to_its_author(stack, webmail):

@@ -183,3 +183,19 @@ def test_the_role_of_moderator_is_given_and_taken(run, domain, databases):
     with databases.control() as connection:
         assert not audit_rules.is_moderator(connection, account)
     assert "There is no account" in run("account", "moderator", f"nobody@{domain}", fails=True)
+
+
+@pytest.mark.rule(26)
+def test_r26_a_legal_hold_is_placed_listed_and_lifted(run, domain):
+    ada = f"ada@{domain}"
+    run("account", "add", ada, "--no-password")
+
+    assert run("hold", "place", ada, "--reason", "case 7") == f"{ada} is held.\n"
+    assert run("hold", "place", ada, "--reason", "case 8") == f"{ada} is held already.\n"
+    assert run("hold", "list", domain).startswith(f"{ada}  since ")
+    assert run("hold", "list", domain).endswith(": case 7\n")
+    assert run("hold", "lift", ada) == f"{ada} is held no longer.\n"
+    assert run("hold", "lift", ada) == f"{ada} is not held.\n"
+    assert run("hold", "list", domain) == ""
+    assert "There is no account" in run("hold", "place", f"nobody@{domain}", "--reason", "case 7", fails=True)
+    assert "1 to 500" in run("hold", "place", ada, "--reason", " ", fails=True)

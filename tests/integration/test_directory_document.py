@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mailrecall import clock
 from mailrecall.directory import files, loading
 from mailrecall.directory.listing import Kind
 from mailrecall.directory.loading import Loaded
@@ -28,8 +29,8 @@ def test_the_documented_examples_load(databases, tmp_path):
     json_file, csv_folder = examples(tmp_path)
     assert {path.stem for path in csv_folder.iterdir()} == set(Kind)
     with databases.control() as connection:
-        assert loading.load_path(connection, json_file) == Loaded(1, 1, 3, 2, 1, 4)
-        assert loading.load_path(connection, csv_folder) == Loaded(0, 0, 0, 0, 0, 0)
+        assert loading.load_path(connection, json_file, now=clock.now()) == Loaded(1, 1, 3, 2, 1, 4)
+        assert loading.load_path(connection, csv_folder, now=clock.now()) == Loaded(0, 0, 0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("kind", list(Kind))

@@ -10,6 +10,7 @@ from mailrecall.directory.errors import Code
 from mailrecall.domain.addresses import Address
 from mailrecall.domain.copies import Fact
 from mailrecall.domain.policy import DAY, HOUR, Policy
+from mailrecall.domain.trail import OPERATOR
 from tests import company
 from tests.company import Company, refused
 
@@ -29,13 +30,14 @@ def test_r3_only_switches_that_differ_are_stored(databases, firm):
 
     with databases.control() as connection:
         changes = {"window_user": 48 * HOUR, "window_admin": 7 * DAY}
-        policy = organisations.change_policy(connection, firm.organisation_id, changes)
+        policy = organisations.change_policy(connection, firm.organisation_id, changes, actor=OPERATOR, now=NOW)
         assert policy == Policy(window_user=48 * HOUR)
         assert policy == lookup.policy_of(connection, firm.organisation_id)
         assert stored() == {"window_user": 48 * HOUR}
-        organisations.change_policy(connection, firm.organisation_id, {"tombstone": True})
+        organisations.change_policy(connection, firm.organisation_id, {"tombstone": True}, actor=OPERATOR, now=NOW)
         assert stored() == {"window_user": 48 * HOUR, "tombstone": True}
-        organisations.change_policy(connection, firm.organisation_id, {"window_user": 24 * HOUR})
+        changes = {"window_user": 24 * HOUR}
+        organisations.change_policy(connection, firm.organisation_id, changes, actor=OPERATOR, now=NOW)
         assert stored() == {"tombstone": True}
 
 
@@ -44,7 +46,7 @@ def test_an_unknown_organisation_has_no_policy(databases):
         with refused(Code.ORGANISATION_UNKNOWN):
             lookup.policy_of(connection, 2_000_000_000)
         with refused(Code.ORGANISATION_UNKNOWN):
-            organisations.change_policy(connection, 2_000_000_000, {})
+            organisations.change_policy(connection, 2_000_000_000, {}, actor=OPERATOR, now=NOW)
 
 
 @pytest.mark.rule(13)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mailrecall import clock
 from mailrecall.directory import authentication, groups, loading, lookup
 from mailrecall.directory.errors import Code, DirectoryError
 from mailrecall.directory.loading import Loaded
@@ -97,7 +98,7 @@ def write(request):
 
 def load(databases, path: Path) -> Loaded:
     with databases.control() as connection:
-        return loading.load_path(connection, path)
+        return loading.load_path(connection, path, now=clock.now())
 
 
 def refusal(databases, path: Path) -> tuple[str, ...]:
@@ -105,7 +106,7 @@ def refusal(databases, path: Path) -> tuple[str, ...]:
     before = sizes(databases)
     with databases.control() as connection:
         with pytest.raises(DirectoryError) as refused:
-            loading.load_path(connection, path)
+            loading.load_path(connection, path, now=clock.now())
         assert refused.value.code is Code.FILES_REFUSED
         # the transaction goes on as if nothing had been
         assert connection.execute("SELECT 1").fetchone() == (1,)
@@ -167,8 +168,8 @@ def test_loading_the_same_again_changes_nothing_and_additions_are_added(database
 def test_two_loads_in_one_transaction(databases, tmp_path):
     path = as_csv(tmp_path, firm())
     with databases.control() as connection:
-        assert loading.load_path(connection, path).accounts == 6
-        assert loading.load_path(connection, path) == NOTHING
+        assert loading.load_path(connection, path, now=clock.now()).accounts == 6
+        assert loading.load_path(connection, path, now=clock.now()) == NOTHING
 
 
 def test_a_password_in_clear_is_hashed_once(databases, tmp_path, write):

@@ -42,7 +42,7 @@ def test_r13_two_edits_at_once_cannot_make_a_cycle(databases):
             assert groups.add_member(connection, a, b)
             second = pool.submit(add_other_way_round)
             until(somebody_waits)
-        second.result(timeout=20)
+        second.result(timeout=60)
 
 
 @pytest.mark.rule(13)

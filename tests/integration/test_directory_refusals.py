@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from mailrecall import clock
 from mailrecall.directory import accounts, groups, organisations
 from mailrecall.directory.accounts import NewAccount, parse_address
 from mailrecall.directory.errors import Code
 from mailrecall.domain.addresses import Address
 from mailrecall.domain.policy import DAY, HOUR
+from mailrecall.domain.trail import OPERATOR
 from mailrecall.postgres.databases import Databases
 from tests import company
 from tests.company import Company, refused
@@ -175,6 +177,6 @@ def test_a_password_for_nobody(databases, firm):
 def test_r3_a_policy_out_of_range(databases, firm, switches):
     with databases.control() as connection:
         with refused(Code.POLICY_REFUSED):
-            organisations.change_policy(connection, firm.organisation_id, switches)
+            organisations.change_policy(connection, firm.organisation_id, switches, actor=OPERATOR, now=clock.now())
         with refused(Code.POLICY_REFUSED):
             organisations.add_organisation(connection, f"{firm.name} again", switches)

@@ -112,8 +112,9 @@ def test_shards_can_be_added_but_not_taken_away(folder: DataFolder) -> None:
 
 
 def test_taken_ports_are_named_with_what_wanted_them_and_how_to_choose_others() -> None:
-    gateway, smtp, lmtp, flower, postgres, valkey = free_ports(6)
-    ports = Ports(gateway=gateway, smtp=smtp, lmtp=lmtp, flower=flower, postgres=postgres, valkey=valkey)
+    gateway, smtp, lmtp, imap, pop3, flower, metrics, postgres, valkey = free_ports(9)
+    mail = {"smtp": smtp, "lmtp": lmtp, "imap": imap, "pop3": pop3}
+    ports = Ports(gateway=gateway, flower=flower, metrics=metrics, postgres=postgres, valkey=valkey, **mail)
     ports.check()
     with (
         socket.create_server(("127.0.0.1", gateway)),
@@ -130,9 +131,9 @@ def test_taken_ports_are_named_with_what_wanted_them_and_how_to_choose_others() 
 
 
 def test_one_port_for_two_purposes_is_refused() -> None:
-    a, b, c, d, e = free_ports(5)
+    a, b, c, d, e, f = free_ports(6)
     with pytest.raises(EmbeddedError, match="given to both the gateway"):
-        Ports(gateway=a, smtp=b, lmtp=c, flower=d, postgres=e, valkey=a).check()
+        Ports(gateway=a, smtp=b, lmtp=c, flower=d, postgres=e, metrics=f, valkey=a).check()
 
 
 def test_up_says_why_it_cannot_start_without_a_traceback(tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ NAMES = {
     "valkey",
     "relay",
     "delivery",
+    "deposit",
     "recall",
+    "withdraw",
     "reports",
     "intake",
     "imap",
@@ -34,6 +36,7 @@ NAMES = {
     "gateway",
     "beat",
     "flower",
+    "metrics",
 }
 
 ORDINARY = 65534

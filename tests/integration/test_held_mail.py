@@ -238,7 +238,7 @@ def test_r16_r30_release_and_recall_at_once_are_decided_by_the_messages_row(data
         waiting = threading.Thread(target=second)
         waiting.start()
         until_somebody_waits_for_a_lock(process.settings)
-    waiting.join(timeout=30)
+    waiting.join(timeout=60)
 
     (found,) = asked
     assert isinstance(found, Requested)

@@ -12,8 +12,9 @@ from psycopg import Connection
 from mailrecall.domain.copies import Fact, Flag, Folder, author_copy_id
 from mailrecall.embedded.deadlines import poll
 from mailrecall.mailstore import deposit, reading
+from mailrecall.mailstore.batch import Batch
 from mailrecall.mailstore.reading import FolderCount, Removal
-from mailrecall.mailstore.withdrawal import Batch, withdraw
+from mailrecall.mailstore.withdrawal import withdraw
 from mailrecall.postgres.databases import Databases
 
 NOW = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
@@ -311,12 +312,12 @@ def test_r2_r4_r5_r9_whoever_comes_during_a_withdrawal_waits_for_its_end(databas
     with ThreadPoolExecutor(1) as threads, databases.shard(SHARD) as recalling:
         withdraw(recalling, batch, lambda: pytest.fail("the copy was here"), now=NOW)
         coming = threads.submit(come)
-        assert poll(lambda: bool(started) and waits_for_a_lock(databases, started[0]), timeout=20)
+        assert poll(lambda: bool(started) and waits_for_a_lock(databases, started[0]), timeout=60)
         if recall_commits:
             recalling.commit()
         else:
             recalling.rollback()
-        assert coming.result(timeout=30) is not recall_commits
+        assert coming.result(timeout=60) is not recall_commits
 
 
 @pytest.mark.rule(2)

@@ -184,3 +184,26 @@ def test_r11_a_request_does_not_wait_for_ever_for_a_deposit_that_hangs(process, 
 
     assert isinstance(correspondence.ask(databases, sender, message_id), Requested)
     dispatch.run(process)
+
+
+@pytest.mark.rule(12)
+def test_r12_a_repeat_and_the_plan_do_not_wait_for_each_other_in_a_circle(process, settings, databases):
+    firm = company.found(databases, people=2)
+    message_id = correspondence.send(databases, *firm.people)
+    asked = correspondence.ask(databases, firm.people[0], message_id)
+    assert isinstance(asked, Requested)
+    with ThreadPoolExecutor(1) as threads, databases.control() as repeating:
+        # the first lock of a repeat; its second one is the recall
+        repeating.execute("SELECT FROM message WHERE id = %s FOR UPDATE", (message_id,))
+        planning = threads.submit(dispatch.run, process, Task.PLAN)
+        until_somebody_waits_for_a_lock(settings)
+        again = correspondence.ask_on(repeating, firm.people[0], message_id)
+        repeating.commit()
+        planning.result(timeout=60)
+    assert isinstance(again, Requested)
+    assert not again.created
+    dispatch.run(process)
+    with databases.control() as connection:
+        view = views.get(connection, asked.recall.id)
+    assert view is not None
+    assert view.state is State.SETTLED

@@ -17,7 +17,7 @@ DOCUMENT = ROOT / "docs" / "settings.md"
 def kinds_of_settings() -> Iterator[type[Settings]]:
     """Settings itself and the classes that services make of it."""
     yield Settings
-    for path in sorted((ROOT / "services").rglob("*.py")):
+    for path in [*sorted((ROOT / "services").rglob("*.py")), ROOT / "mailrecall" / "flower.py"]:
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(node, ast.ClassDef) and any(
                 isinstance(b, ast.Name) and b.id == "Settings" for b in node.bases
