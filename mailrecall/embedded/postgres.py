@@ -26,7 +26,7 @@ SUPERUSER = "postgres"
 ROLE = "mailrecall"
 """Owns the databases; what the services sign in as."""
 
-_SERVER_SETTINGS = {
+SERVER_SETTINGS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
     "fsync": "on",
@@ -165,7 +165,7 @@ class Postgres:
         Args:
             settings: server settings that differ from ours, such as `fsync="off"` in tests.
         """
-        chosen = _SERVER_SETTINGS | {"port": str(self.port)} | settings
+        chosen = SERVER_SETTINGS | {"port": str(self.port)} | settings
         return Command(
             name="postgres",
             arguments=(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from mailrecall.embedded.postgres import SERVER_SETTINGS
 from mailrecall.outbox.relay import CONFIRM_TIMEOUT
 from mailrecall.settings import OF_ONE_PROCESS, PREFIX, Settings
 from services.delivery.intake.settings import IntakeSettings
@@ -88,6 +89,18 @@ TAKES_TO_STOP = {
     # what it has published it waits to see confirmed
     "relay": CONFIRM_TIMEOUT,
 }
+
+
+OF_THE_PLACE = {"listen_addresses", "unix_socket_directories", "fsync", "synchronous_commit", "max_connections"}
+OF_THE_IMAGE = {"timezone", "log_timezone", "log_line_prefix", "password_encryption"}
+"""What the image sets, or leaves to PostgreSQL, in the same way."""
+
+
+def test_composed_databases_are_set_as_the_embedded_ones_are():
+    words = COMPOSITION["x-postgres"]["command"].split()
+    given = dict(word.split("=") for word in words if "=" in word)
+    expected = {name: value for name, value in SERVER_SETTINGS.items() if name not in OF_THE_PLACE | OF_THE_IMAGE}
+    assert {name: value for name, value in given.items() if name != "max_connections"} == expected
 
 
 @pytest.mark.parametrize("name", TAKES_TO_STOP)
