@@ -3,7 +3,8 @@
 The last batch settles the recall.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from time import monotonic
 
 from mailrecall import faultpoints, logs
 from mailrecall.domain.recalls import Verdict
@@ -28,6 +29,7 @@ def withdraw_batch(
     process: Process[Settings], *, recall_id: int, batch: int, shard: int, work_id: int, now: datetime
 ) -> None:
     """Withdraw one batch. A run that dies between the two databases leaves the shard's ledger for the next one."""
+    began = monotonic()
     with process.databases.control() as connection:
         planned = progress.batch_to_withdraw(connection, recall_id, batch)
         if planned is None:
@@ -41,11 +43,13 @@ def withdraw_batch(
         raise
     if counts is not None:
         log.info("recall.batch_withdrawn", recall_id=recall_id, batch=batch, shard=shard, recipients=planned.recipients)
+    # by now the shard has committed, which is the moment people are told of; `now` is when it was asked
+    counted_at = now + timedelta(seconds=monotonic() - began)
     settled = None
     with process.databases.control() as connection:
-        if counts is not None and progress.record_batch(connection, recall_id, batch, counts, now=now):
+        if counts is not None and progress.record_batch(connection, recall_id, batch, counts, now=counted_at):
             # at once, and not by way of the broker: who waits for the result waits for this
-            settled = progress.settle(connection, recall_id, now=now)
+            settled = progress.settle(connection, recall_id, now=counted_at)
         outbox.finish(connection, work_id)
         if settled is not None:
             faultpoints.before(Commit.SETTLE)
@@ -53,7 +57,7 @@ def withdraw_batch(
     faultpoints.after(Commit.RECORD)
     if settled is not None:
         faultpoints.after(Commit.SETTLE)
-        tell(settled, now=now)
+        tell(settled, now=counted_at)
 
 
 def _carry_out(
