@@ -6,7 +6,7 @@ from mailrecall.directory.placement import hold_still
 from mailrecall.domain.outcomes import Outcome, Tally
 from mailrecall.postgres import queries
 from mailrecall.postgres.databases import Databases
-from mailrecall.recalls import outcomes
+from mailrecall.recalls import outcomes, pacing
 from mailrecall.recalls.outcomes import Ledger
 from mailrecall.recalls.views import NAMED_DIRECTLY, RecallView
 from services.reports.report import Findings, Group, Member, RecalledMessage
@@ -43,6 +43,7 @@ def gather(databases: Databases, view: RecallView) -> Findings:
             addressees=outcomes.of_addressees(databases, ledger),
             groups=[Group(address, name, view.by_via.get(position, nobody)) for position, address, name in named],
             failed=_failed(databases, ledger, {position: address for position, address, _name in named}),
+            pace=pacing.find(connection, view.id),
         )
 
 

@@ -9,7 +9,7 @@ Only the `.po` files are kept; they are compiled in memory when the process star
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from gettext import GNUTranslations
 from importlib.resources import files
 from io import BytesIO
@@ -19,6 +19,8 @@ from babel.dates import format_datetime
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal, format_percent
+
+from mailrecall import durations
 
 DOMAIN = "reports"
 
@@ -61,6 +63,10 @@ class Language:
         if 0 < part < whole:
             share = min(max(share, 0.001), 0.999)
         return str(format_percent(share, format="#,##0.#%", locale=self.locale))
+
+    def duration(self, duration: timedelta) -> str:
+        """Write how long something takes: 4.2 sec."""
+        return durations.written(duration, self.locale)
 
     def moment(self, moment: datetime) -> str:
         """Write date and time, in UTC and saying so: an account has no time zone of its own."""

@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from mailrecall.domain.outcomes import Outcome, Tally
+from mailrecall.domain.pace import Pace
 from mailrecall.domain.recalls import Result
 from mailrecall.recalls.outcomes import Unknown
 from services.reports import spreadsheets
@@ -73,6 +74,19 @@ class Segment:
     """In percent; never 0."""
 
 
+HIGHEST_COLUMN = 72
+_LOWEST_COLUMN = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What was done in one stretch of the recall's time."""
+
+    count: int
+    height: int
+    """In pixels; 0 only where nothing was done."""
+
+
 def render(report: Report, language: Language) -> Letter:
     """Write a report in a language."""
     attachments = []
@@ -92,6 +106,10 @@ def render(report: Report, language: Language) -> Letter:
         "total": report.tally.total,
         "result_colour": _RESULT_COLOURS[report.result],
         "segments": segments(report.tally),
+        "pace": report.pace,
+        "pace_words": _pace_words(report.pace, language) if report.pace else "",
+        "columns": columns(report.pace) if report.pace else (),
+        "highest_column": HIGHEST_COLUMN,
         "addressees_inline": report.addressees if len(report.addressees) <= ADDRESSEES_INLINE else (),
         "members_inline": report.failed if len(report.failed) <= MEMBERS_INLINE else (),
         "members_apart": _members_apart(len(report.failed), language),
@@ -118,6 +136,14 @@ def _summary(tally: Tally, language: Language) -> str:
     )
 
 
+def _pace_words(pace: Pace, language: Language) -> str:
+    return language.gettext("All done in %(took)s; at most %(most)s within %(stretch)s.") % {
+        "took": language.duration(pace.took),
+        "most": language.number(pace.most),
+        "stretch": language.duration(pace.stretch),
+    }
+
+
 def _members_apart(count: int, language: Language) -> str:
     return language.ngettext(
         "%(number)s member is listed with the reason in the attached recall-failed.csv.",
@@ -142,6 +168,12 @@ def segments(tally: Tally) -> list[Segment]:
     largest = max(widths, key=lambda outcome: widths[outcome])
     widths[largest] += 100 - sum(widths.values())
     return [Segment(outcome, _COLOURS[outcome], width) for outcome, width in widths.items()]
+
+
+def columns(pace: Pace) -> list[Column]:
+    """Draw a column for each stretch; the busiest is the highest, and what is not nothing is seen."""
+    heights = [max(_LOWEST_COLUMN, round(HIGHEST_COLUMN * n / pace.most)) if n else 0 for n in pace.done]
+    return [Column(count, height) for count, height in zip(pace.done, heights, strict=True)]
 
 
 def one_line(text: str) -> str:
@@ -188,6 +220,7 @@ def _environment(language: Language) -> Environment:
     environment.filters.update(
         number=language.number,
         moment=language.moment,
+        duration=language.duration,
         label=label,
         why=lambda outcome: language.gettext(REASONS[outcome]),
         colour=lambda outcome: _COLOURS.get(outcome, _UNKNOWN_COLOUR),

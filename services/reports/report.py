@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from mailrecall.domain.outcomes import Outcome, Tally
+from mailrecall.domain.pace import Pace
 from mailrecall.domain.policy import Policy
 from mailrecall.domain.recalls import Result
 from mailrecall.recalls.outcomes import Addressee, Unknown
@@ -60,6 +61,8 @@ class Findings:
     groups: Sequence[Group]
     failed: Sequence[Member]
     """By group and address; not all of them, if there are very many or a shard does not answer."""
+    pace: Pace | None = None
+    """How fast the recall went, where there is something to be seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,7 @@ class Report:
     """The members the reader may see, by group and address."""
     unlisted: int
     """How many failed members are missing from the list, though the reader might see them."""
+    pace: Pace | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +149,7 @@ def report_for(
         groups=findings.groups,
         failed=failed,
         unlisted=max(_failed_members(view) - len(failed), 0) if disclosure.failed else 0,
+        pace=findings.pace,
     )
 
 

@@ -5,7 +5,7 @@ Only the `.po` files are kept; they are compiled in memory when the process star
 """
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -22,6 +22,7 @@ from babel.support import Translations
 from flask import Flask, request
 from flask_babel import gettext as _
 
+from mailrecall import durations
 from mailrecall.directory.lookup import Language
 from services.gateway.pages import sessions
 
@@ -61,7 +62,13 @@ def register(app: Flask) -> None:
     Babel(app, locale_selector=lambda: _LOCALES[language()], timezone_selector=lambda: str(zone()))
     app.jinja_env.globals["language_tag"] = tag
     app.jinja_env.filters.update(
-        number=number, percent=percent, moment=moment, short_moment=short_moment, zone_of=zone_of, size=size
+        number=number,
+        percent=percent,
+        moment=moment,
+        short_moment=short_moment,
+        zone_of=zone_of,
+        size=size,
+        duration=duration,
     )
 
 
@@ -148,6 +155,11 @@ def short_moment(value: datetime, now: datetime) -> str:
         return str(dates.format_time(local, "short", tzinfo=zone(), locale=locale()))
     skeleton = "MMMd" if local.year == today.year else "yMd"
     return str(dates.format_skeleton(skeleton, local, tzinfo=zone(), locale=locale()))
+
+
+def duration(value: timedelta) -> str:
+    """Write how long something takes: 4.2 sec."""
+    return durations.written(value, locale())
 
 
 def size(octets: int) -> str:

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from mailrecall import clock
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, State, clean_reason
-from services.gateway import limiting, mailbox, previewing, recalling
+from services.gateway import limiting, mailbox, pacing, previewing, recalling
 from services.gateway.api import streams
 from services.gateway.current import account, process
 from services.gateway.pages import charts, sessions
@@ -69,7 +69,16 @@ def show(public_id: UUID) -> AnyResponse:
         addressees=recalling.addressees(process(), account(), public_id) if settled and own else [],
         unreachable=progress.recall.tally[Outcome.UNREACHABLE],
         events=url_for("pages.recalls.events", public_id=public_id),
+        bars=charts.bars(pacing.pace(process().databases, progress.recall)),
+        pace_place=url_for("pages.recalls.pace", public_id=public_id),
     )
+
+
+@blueprint.get("/recalls/<uuid:public_id>/pace")
+def pace(public_id: UUID) -> AnyResponse:
+    """Show how fast a settled recall went."""
+    recall = recalling.visible(process().databases, account(), public_id)
+    return page("recall_pace.html", settled=True, bars=charts.bars(pacing.pace(process().databases, recall)))
 
 
 @blueprint.get("/recalls/<uuid:public_id>/events")

@@ -13,7 +13,7 @@ from mailrecall import clock, spreadsheets
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, State, clean_reason
 from mailrecall.recalls.failures import Place
-from services.gateway import administration, failing, limiting, overseeing, recalling
+from services.gateway import administration, failing, limiting, overseeing, pacing, recalling
 from services.gateway.api import streams
 from services.gateway.current import account, process
 from services.gateway.failing import FailedPage
@@ -48,6 +48,13 @@ def show(public_id: UUID) -> AnyResponse:
 def events(public_id: UUID) -> Response:
     """R22: tell the page when something happened, so that it asks what."""
     return streams.stream(recalling.watch(process(), account(), public_id))
+
+
+@blueprint.get("/<uuid:public_id>/pace")
+def pace(public_id: UUID) -> Response:
+    """Show how fast a settled recall went."""
+    recall = recalling.visible(process().databases, account(), public_id)
+    return page("recall_pace.html", settled=True, bars=charts.bars(pacing.pace(process().databases, recall)))
 
 
 @blueprint.get("/<uuid:public_id>/failures.csv")
@@ -109,6 +116,8 @@ def _show(public_id: UUID, reason: str, wrong: str | None, status: int = HTTPSta
         settled=settled,
         at_rest=settled and (progress.undo is None or progress.undo.restored_at is not None),
         chart=charts.ring(recall.tally, recall.recipients),
+        bars=charts.bars(pacing.pace(process().databases, recall)),
+        pace_place=url_for("pages.console.recalls.pace", public_id=public_id),
         failed=failed,
         kept_from=kept_from,
         following=_CURSOR.write(failed.next_cursor) if failed and failed.next_cursor else None,
