@@ -105,7 +105,12 @@ def pointers(document: Mapping[str, Any]) -> set[str]:
 def example_path(app: Flask, rule: Rule) -> str:
     """An address that a rule takes, with ids of things that are probably not there."""
     converters = {name: type(converter).__name__ for name, converter in rule._converters.items()}
-    made_up: dict[str, object] = {"CopyIdConverter": 2, "IndexConverter": 0, "UUIDConverter": UUID(int=1)}
+    made_up: dict[str, object] = {
+        "CopyIdConverter": 2,
+        "DirectoryIdConverter": 2,
+        "IndexConverter": 0,
+        "UUIDConverter": UUID(int=1),
+    }
     values = {name: made_up.get(converters[name], "inbox") for name in rule.arguments}
     path: str = app.url_map.bind("localhost").build(rule.endpoint, values)
     return path

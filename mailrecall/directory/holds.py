@@ -21,6 +21,7 @@ _SQL = queries.load(__package__, "holds.sql")
 class LegalHold:
     """An account that is held."""
 
+    account_id: int
     address: str
     reason: str
     placed_at: datetime

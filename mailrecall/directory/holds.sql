@@ -16,12 +16,12 @@ DELETE FROM legal_hold WHERE account_id = %(account_id)s
 UPDATE recall SET purge_due_at = %(now)s WHERE purge_due_at > %(now)s
 
 -- name: find
-SELECT own.address, h.reason, h.placed_at
+SELECT h.account_id, own.address, h.reason, h.placed_at
   FROM legal_hold h JOIN address own ON own.account_id = h.account_id AND NOT own.is_alias
  WHERE h.account_id = %(account_id)s
 
 -- name: list
-SELECT own.address, h.reason, h.placed_at
+SELECT h.account_id, own.address, h.reason, h.placed_at
   FROM legal_hold h JOIN address own ON own.account_id = h.account_id AND NOT own.is_alias
  WHERE h.organisation_id = %(organisation_id)s
  ORDER BY own.address

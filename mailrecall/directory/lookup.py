@@ -15,10 +15,11 @@ Language = Literal["en", "zh"]
 Kind = Literal["account", "group", "external", "unknown", "closed"]
 
 # R19: whoever bears postmaster@ one of the domains, as own address or alias, is an administrator without further ado
-_ACCOUNT_COLUMNS = """a.id, a.organisation_id, d.name, own.address, a.display_name, a.language,
-       a.administrator OR starts_with(own.address, 'postmaster@')
+ADMINISTRATOR: Final = """a.administrator OR starts_with(own.address, 'postmaster@')
        OR EXISTS (SELECT FROM address role
-                   WHERE role.account_id = a.id AND role.is_alias AND starts_with(role.address, 'postmaster@')),
+                   WHERE role.account_id = a.id AND role.is_alias AND starts_with(role.address, 'postmaster@'))"""
+_ACCOUNT_COLUMNS = f"""a.id, a.organisation_id, d.name, own.address, a.display_name, a.language,
+       {ADMINISTRATOR},
        a.shard, a.closed_at IS NOT NULL"""
 _ACCOUNT_TABLES = """account a
   JOIN domain d ON d.id = a.domain_id

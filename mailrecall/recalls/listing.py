@@ -23,6 +23,7 @@ class ListedRecall:
     id: int
     public_id: UUID
     message_id: int
+    requested_by: int
     subject: str
     reason: str
     as_administrator: bool

@@ -35,6 +35,16 @@ class IndexConverter(IntegerConverter):
     regex = r"[0-9]{1,6}"
 
 
+class DirectoryIdConverter(IntegerConverter):
+    """The id of an account or a group: an `int` of the control database."""
+
+    regex = r"[0-9]{1,10}"
+
+    def __init__(self, url_map: Map) -> None:
+        """Bound what the converter takes."""
+        super().__init__(url_map, min=1, max=2**31 - 1)
+
+
 def create_app(process: Process[GatewaySettings]) -> Flask:
     """Build the application that serves one process's databases."""
     app = Flask("services.gateway", static_folder=None)
@@ -47,6 +57,7 @@ def create_app(process: Process[GatewaySettings]) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.converters["copy_id"] = CopyIdConverter
     app.url_map.converters["index"] = IndexConverter
+    app.url_map.converters["directory_id"] = DirectoryIdConverter
     app.url_map.strict_slashes = False
     app.extensions[EXTENSION] = process
     app.extensions[WATCH] = Watch(process.databases, most=process.settings.gateway_streams)

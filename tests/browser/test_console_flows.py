@@ -16,6 +16,8 @@ PAGES = (
     "/console/recalls",
     "/console/batches",
     "/console/approvals",
+    "/console/accounts",
+    "/console/groups",
     "/console/held",
     "/console/holds",
     "/console/trail",

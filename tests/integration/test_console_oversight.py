@@ -209,6 +209,8 @@ def test_the_console_is_whole_in_chinese(web: Gateway, firm: Company):
         "/console/recalls": "撤回记录",
         "/console/batches": "批量撤回",
         "/console/approvals": "待审批",
+        "/console/accounts": "账户",
+        "/console/groups": "群组",
         "/console/held": "待审邮件",
         "/console/holds": "法律保留",
         "/console/trail": "审计记录",

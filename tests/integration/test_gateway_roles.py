@@ -15,12 +15,16 @@ from mailrecall.directory.tokens import Scope
 from services.gateway.authentication import scope_needed
 from services.gateway.describing import Description, SignIn, description_of
 from tests import company
+from tests.browsing import Visitor
 from tests.gateway import Client, Gateway, example_path, gateway
 
 SECRET = "The secret subject of this company"
 
 # what anybody may see: no data of anybody's
 OPEN = re.compile(r"/healthz|/readyz|/metrics|/|/sign-in|/help|/sign-out|/language|/static/.*|/assets/.*")
+
+# pages on which one signs in, or out
+WAYS_IN = ("pages.signing_in.", "pages.provider_sign_in.")
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +142,89 @@ def test_r24_what_is_somebody_elses_does_not_exist(web, firm, elsewhere, values,
                 assert answer.status_code in {403, 404, 415, 422, 428}, where
         elif {"copy_id", "draft_id"} & set(rule.arguments):
             assert SECRET not in answer.get_data(as_text=True), where
+
+
+@pytest.fixture(scope="module")
+def named(web, databases, firm, values) -> dict[str, object]:
+    """For each parameter of a page's address a thing of the company's that is there."""
+    group = company.group(databases, f"secret@{firm.domain}", [firm.people[0]])
+    admin = Visitor(web.app)
+    admin.sign_in(firm.postmaster.address)
+    asked = admin.submit("/console/recall/ask", {"messages": str(values["copy_id"] & ~1), "reason": SECRET})
+    batch = asked.location.partition("?")[0].rpartition("/")[2]
+    web.deliver()
+    return {
+        **values,
+        "account_id": firm.people[0].id,
+        "group_id": group.id,
+        "batch": batch,
+        "slug": "sent",
+        "index": 0,
+    }
+
+
+def pages_of(app: Flask, named: dict[str, object]) -> Iterator[tuple[str, str, bool]]:
+    """Each page with the ids of things that are there, each way to ask for it, and whether it is the console's."""
+    for rule, method, _ in routes(app):
+        if not rule.endpoint.startswith("pages.") or OPEN.fullmatch(rule.rule) or rule.endpoint.startswith(WAYS_IN):
+            continue
+        things = {**named, "public_id": named["batch"]} if ".batches." in rule.endpoint else named
+        # a KeyError here: a new kind of thing has a page, and `named` has to name one of the company's
+        taken = {name: things[name] for name in rule.arguments}
+        path = app.url_map.bind("localhost").build(rule.endpoint, taken)
+        yield path, method, rule.endpoint.startswith("pages.console.")
+
+
+def test_pages_are_there_for_whom_they_are_for(web, firm, named):
+    """What the next test is refused would have been shown: the ids are those of things that are there."""
+    author, admin = Visitor(web.app), Visitor(web.app)
+    author.sign_in(firm.people[0].address)
+    admin.sign_in(firm.postmaster.address)
+    shown = 0
+    for path, method, of_console in pages_of(web.app, named):
+        if method != "GET":
+            continue
+        visitor = admin if of_console else author
+        # a stream of events does not end; there is one wherever there is the page above it
+        answer = visitor.client.get(path, headers={"Accept": "text/html"})
+        assert answer.status_code in {200, 204, 303}, (path, answer.status_code)
+        answer.close()
+        shown += SECRET in answer.get_data(as_text=True) if answer.mimetype == "text/html" else 0
+    assert shown >= 10
+
+
+@pytest.mark.rule(19, 24)
+@pytest.mark.parametrize(
+    "who",
+    ["another user", "another organisation's user", "another organisation's administrator"],
+)
+def test_r19_r24_pages_show_nothing_to_whoever_is_signed_in_as_somebody_else(web, firm, elsewhere, named, who):
+    """Nobody's pages but one's own, and no console without the role. Operators have no way in over HTTP at all."""
+    account = {
+        "another user": firm.people[1],
+        "another organisation's user": elsewhere.people[0],
+        "another organisation's administrator": elsewhere.postmaster,
+    }[who]
+    visitor = Visitor(web.app)
+    visitor.sign_in(account.address)
+    tried = 0
+    things = {str(thing) for name, thing in named.items() if name not in {"slug", "index"}}
+    for path, method, of_console in pages_of(web.app, named):
+        answer = visitor.get(path) if method == "GET" else visitor.submit(path, {"reason": "x"})
+        where = (who, method, path, answer.status_code)
+        assert answer.status_code < 500, where
+        names_one = bool(things & set(path.split("/")))
+        if names_one or (of_console and not account.administrator):
+            assert answer.status_code == 404, where
+            tried += 1
+        if method == "GET":
+            assert SECRET not in answer.get_data(as_text=True), where
+    assert tried > 30
+    assert visitor.get("/mail/inbox").status_code == 200
+    author, admin = web.as_(firm.people[0]), web.as_(firm.postmaster)
+    assert author.get(f"/messages/{named['copy_id']}").get_json()["subject"] == SECRET
+    assert author.get(f"/drafts/{named['draft_id']}").status_code == 200
+    assert admin.get(f"/held/{named['message_id']}").status_code == 200
 
 
 def test_roles_of_plain_users_are_refused(web, firm, values):

@@ -7,13 +7,25 @@ from flask import Blueprint, current_app
 
 from mailrecall.domain.recalls import Result, State
 from services.gateway.pages import sessions
-from services.gateway.pages.console import batches, held, holds, policy, recalls, searching, state, trail, wording
+from services.gateway.pages.console import (
+    accounts,
+    batches,
+    groups,
+    held,
+    holds,
+    policy,
+    recalls,
+    searching,
+    state,
+    trail,
+    wording,
+)
 
 blueprint = Blueprint("console", __name__, url_prefix="/console", template_folder="templates")
 blueprint.before_request(sessions.require_administrator)
 blueprint.add_url_rule("", "home", searching.home)
 
-for subject in (searching, batches, recalls, held, holds, trail, policy, state):
+for subject in (searching, batches, recalls, accounts, groups, held, holds, trail, policy, state):
     blueprint.register_blueprint(subject.blueprint)
 
 _FILTERS: Mapping[str, Callable[..., Any]] = {
