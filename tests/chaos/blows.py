@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 import psycopg
 import redis
 
+from mailrecall.embedded.processes import BEAT, GATEWAY, IMAP, INTAKE, POP3, RELAY, WORKERS
 from mailrecall.settings import Settings
 from tests.fault.scene import Scene
 
-PROCESSES = ("gateway", "delivery", "recall", "reports", "relay", "beat", "imap", "pop3", "valkey", "postgres")
-WORKERS = ("delivery", "recall", "reports")
+SERVICES = (*WORKERS, GATEWAY, INTAKE, IMAP, POP3, RELAY, BEAT)
+PROCESSES = (*SERVICES, "valkey", "postgres")
 
 
 def _kill(process: str) -> Callable[[Scene], None]:

@@ -79,6 +79,11 @@ def endings(scene: Scene, letters: Sequence[Letter]) -> Counter[str]:
 
 
 def _ledger(scene: Scene, letter: Letter) -> dict[int, Outcome]:
+    # a blow can have fallen right before
+    return scene.patiently(lambda: _read_ledger(scene, letter))
+
+
+def _read_ledger(scene: Scene, letter: Letter) -> dict[int, Outcome]:
     with scene.databases.control() as connection:
         row = connection.execute("SELECT id FROM recall WHERE public_id = %s", (letter.recall,)).fetchone()
     assert row is not None
@@ -124,5 +129,7 @@ def _wrong_copy(owner: Being, letter: Letter, person: int, outcome: Outcome | No
     if found is None and not copy.may_be_deleted:
         what = "put back" if taken else "neither recalled nor deleted"
         yield f"{letter.subject}: {what}, and not to be seen ({copy})"
-    if taken and found is not None and not found["unread"] and not copy.later | copy.later_possible:
+    # a read whose answer was lost can have run late, after the undo
+    read = copy.later | copy.later_possible | copy.possible
+    if taken and found is not None and not found["unread"] and not read:
         yield f"{letter.subject}: put back, and not unread ({copy})"

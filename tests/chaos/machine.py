@@ -5,19 +5,23 @@ where a blow finds the processes.
 """
 
 import itertools
+import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from functools import wraps
+from typing import Any, ClassVar
 
 from hypothesis import strategies as st
+from hypothesis.errors import HypothesisException
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from mailrecall.directory.groups import Group
 from mailrecall.domain.copies import Fact
 from tests import company
 from tests.chaos import blows, books, movers
 from tests.chaos.model import Answer, CopyModel, Letter
-from tests.chaos.people import Being, ViolationError
+from tests.chaos.people import Being
 from tests.fault.scene import Scene
 
 PEOPLE = 6
@@ -41,6 +45,29 @@ class Report:
     violations: list[str] = field(default_factory=list)
 
 
+def _noting(step: Callable[..., None]) -> Callable[..., None]:
+    """Write down what a step raises, and do nothing more once something was found.
+
+    Raised through hypothesis it would be tried again, on a stack that has changed since, and the report would be lost.
+    """
+
+    @wraps(step)
+    def noted(machine: "Chaos", *args: Any, **kwargs: Any) -> None:
+        if machine.report.violations:
+            return
+        try:
+            step(machine, *args, **kwargs)
+        except HypothesisException:
+            raise
+        except AssertionError as violation:
+            machine.violated(str(violation))
+        except Exception as error:  # noqa: BLE001 - a fault of the machine's own ends the run too, and is to be seen
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            machine.violated(f"{step.__name__}: {error!r} at {where.name}:{where.lineno}")
+
+    return noted
+
+
 class Chaos(RuleBasedStateMachine):
     """One company's days."""
 
@@ -51,21 +78,29 @@ class Chaos(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.people: list[Being] = []
+        self.everybody: list[Being] = []
         self.letters: list[Letter] = []
         self.since_blow = self.since_move = 0
 
     @initialize(atomic=st.booleans())
+    @_noting
     def found(self, atomic: bool) -> None:
         """Found a company, with a group of half its people; in every other one recalls take all or nothing (R13)."""
         self.atomic = atomic
-        switches = {"group_mode": "all_or_nothing" if atomic else "each"}
-        firm = self.scene.patiently(lambda: company.found(self.scene.databases, people=PEOPLE, switches=switches))
+        databases, switches = self.scene.databases, {"group_mode": "all_or_nothing" if atomic else "each"}
+
+        def founded() -> tuple[company.Company, Group]:
+            # tried again, all of it is founded anew under another name: an answer that got lost leaves names taken
+            firm = company.found(databases, people=PEOPLE, switches=switches)
+            return firm, company.group(databases, f"team@{firm.domain}", firm.people[: PEOPLE // 2])
+
+        firm, self.team = self.scene.patiently(founded)
         self.people = [Being(self.scene, person) for person in firm.people]
         self.postmaster = Being(self.scene, firm.postmaster)
-        half = firm.people[: PEOPLE // 2]
-        self.team = self.scene.patiently(lambda: company.group(self.scene.databases, f"team@{firm.domain}", half))
+        self.everybody = [*self.people, self.postmaster]
 
     @rule(sender=_ANYBODY, direct=st.sets(_ANYBODY, max_size=3), team=st.booleans())
+    @_noting
     def write(self, sender: int, direct: set[int], team: bool) -> None:
         """Write to some people, or the group, or both (R13: whoever is meant twice gets one copy)."""
         named = direct or (set() if team else {sender})
@@ -78,7 +113,7 @@ class Chaos(RuleBasedStateMachine):
         if answer is None:
             return
         if not answer.is_success:
-            self._violated(f"{subject} was refused: {answer.status_code} {answer.text[:200]}")
+            self.violated(f"{subject} was refused: {answer.status_code} {answer.text[:200]}")
             return
         recipients = named | (set(range(PEOPLE // 2)) if team else set())
         copies = {person: CopyModel() for person in recipients}
@@ -86,6 +121,7 @@ class Chaos(RuleBasedStateMachine):
 
     @precondition(lambda self: self.letters)
     @rule(which=_WHICH, what=st.sampled_from(["read", "fetch", "forward", "mark", "delete", "look", "imap", "pop3"]))
+    @_noting
     def use(self, which: int, what: str) -> None:
         """Do something to a copy, in webmail or with a mail program."""
         letter, person, copy = self._choose(which)
@@ -120,6 +156,7 @@ class Chaos(RuleBasedStateMachine):
 
     @precondition(lambda self: self.letters)
     @rule(which=_WHICH)
+    @_noting
     def recall(self, which: int) -> None:
         """Ask for a letter back, for the first time or again (R12)."""
         letter = self.letters[which % len(self.letters)]
@@ -133,11 +170,12 @@ class Chaos(RuleBasedStateMachine):
             return
         recall = answer.json().get("id")
         if not answer.is_success or letter.recall not in (None, recall):
-            self._violated(f"{letter.subject}: {answer.status_code} for a recall, {recall} after {letter.recall}")
+            self.violated(f"{letter.subject}: {answer.status_code} for a recall, {recall} after {letter.recall}")
         letter.recall = recall
 
     @precondition(lambda self: any(letter.recall for letter in self.letters))
     @rule(which=_WHICH)
+    @_noting
     def undo(self, which: int) -> None:
         """Have the postmaster put back what a recall took, once it has settled (R26)."""
         recalled = [letter for letter in self.letters if letter.recall]
@@ -152,10 +190,11 @@ class Chaos(RuleBasedStateMachine):
         if answer is not None and not answer.is_success:
             letter.undo_asked = False
             if answer.json().get("code") != "nothing_to_restore":
-                self._violated(f"{letter.subject}: {answer.status_code} for an undo: {answer.text[:200]}")
+                self.violated(f"{letter.subject}: {answer.status_code} for an undo: {answer.text[:200]}")
 
     @precondition(lambda self: self.letters and self.since_move >= BETWEEN_MOVES)
     @rule(person=_ANYBODY, which=_WHICH, dies=st.booleans())
+    @_noting
     def move(self, person: int, which: int, dies: bool) -> None:
         """Move a mailbox to the other shard; where a blow is due, the mover can die of it at one of its steps."""
         dies_at = self._least_struck(movers.DEATHS, which) if dies and self.since_blow >= BETWEEN_BLOWS else None
@@ -168,6 +207,7 @@ class Chaos(RuleBasedStateMachine):
 
     @precondition(lambda self: self.since_blow >= BETWEEN_BLOWS)
     @rule(which=_WHICH)
+    @_noting
     def blow(self, which: int) -> None:
         """Strike, by every blow in its turn."""
         name = self._least_struck(sorted(blows.BLOWS), which)
@@ -178,14 +218,18 @@ class Chaos(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let everything come to its end, and look at the books."""
         try:
-            books.settle(self.scene, self.people, self.postmaster, self.letters)
-            self.report.violations += books.violations(self.scene, self.people, self.letters)
-            self.report.endings += books.endings(self.scene, self.letters)
-        except ViolationError as violation:
-            self._violated(str(violation))
+            self._look_at_the_books()
         finally:
-            for being in (*self.people, self.postmaster):
+            for being in self.everybody:
                 being.close()
+
+    @_noting
+    def _look_at_the_books(self) -> None:
+        if not self.everybody:
+            return
+        books.settle(self.scene, self.people, self.postmaster, self.letters)
+        self.report.violations += books.violations(self.scene, self.people, self.letters)
+        self.report.endings += books.endings(self.scene, self.letters)
 
     def _least_struck(self, names: Sequence[str], which: int) -> str:
         """Choose among the blows that came least often: what is drawn keeps to few of them."""
@@ -210,11 +254,11 @@ class Chaos(RuleBasedStateMachine):
 
     def _absent(self, letter: Letter, copy: CopyModel) -> None:
         if not letter.absent(copy):
-            self._violated(f"{letter.subject} is away: {copy}")
+            self.violated(f"{letter.subject} is away: {copy}")
 
     def _present(self, letter: Letter, copy: CopyModel) -> None:
         if not letter.present(copy):
-            self._violated(f"{letter.subject} is there, though another copy is gone: {copy}")
+            self.violated(f"{letter.subject} is there, though another copy is gone: {copy}")
 
     def _count(self, operation: str, *, answered: bool = True) -> None:
         self.report.operations[operation] += 1
@@ -222,5 +266,6 @@ class Chaos(RuleBasedStateMachine):
         self.since_blow += 1
         self.since_move += 1
 
-    def _violated(self, what: str) -> None:
+    def violated(self, what: str) -> None:
+        """Write down what no rule allows."""
         self.report.violations.append(what)

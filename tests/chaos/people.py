@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from mailrecall.demo.client import wait_for
+from mailrecall.demo.errors import DemoError
 from mailrecall.directory.lookup import Account
 from tests import company
 from tests.chaos.model import Answer
@@ -61,7 +62,10 @@ class Being:
 
     def insist(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         """Make a harmless request until it is answered."""
-        return wait_for(f"an answer to {method} {path}", lambda: self.ask(method, path, **arguments), seconds=180)
+        try:
+            return wait_for(f"an answer to {method} {path}", lambda: self.ask(method, path, **arguments), seconds=180)
+        except DemoError as error:
+            raise ViolationError(str(error)) from None
 
     def find(self, subject: str) -> dict[str, Any] | None:
         """Return a copy of that subject as the list of the inbox has it."""

@@ -1,7 +1,11 @@
 """A little of `make chaos`, so that the machine itself is tried: it finds nothing, and does find what was planted."""
 
+import pytest
+
 from mailrecall.domain.copies import Fact
 from tests.chaos.running import hunting, run
+
+pytestmark = pytest.mark.timeout(1800)
 
 
 def test_random_people_and_random_blows_violate_no_rule():
