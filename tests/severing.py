@@ -27,15 +27,20 @@ class Wire:
     """Of the database, by way of the wire."""
     _cut: Cut | None = None
     _let_pass: int = 0
+    _of: str = ""
     was_cut: threading.Event = field(default_factory=threading.Event)
 
-    def arm(self, cut: Cut, *, let_pass: int = 0) -> None:
-        """Cut the wire at a COMMIT; so many others pass first."""
-        self._cut, self._let_pass = cut, let_pass
+    def arm(self, cut: Cut, *, let_pass: int = 0, of: str = "") -> None:
+        """Cut the wire at a COMMIT; so many others pass first. `of` is part of how the client introduced itself."""
+        self._cut, self._let_pass, self._of = cut, let_pass, of
 
-    def cut_at(self, octets: bytes) -> Cut | None:
-        """Tell whether to cut at what the client says now."""
-        if self._cut is None or b"COMMIT" not in octets:
+    def disarm(self) -> None:
+        """Let everything pass."""
+        self._cut = None
+
+    def cut_at(self, octets: bytes, introduction: bytes) -> Cut | None:
+        """Tell whether to cut at what a client says now."""
+        if self._cut is None or b"COMMIT" not in octets or self._of.encode() not in introduction:
             return None
         if self._let_pass:
             self._let_pass -= 1
@@ -63,7 +68,12 @@ def _accept(listener: socket.socket, server: tuple[str, int], laid: Wire) -> Non
     with suppress(OSError):
         while True:
             client, _ = listener.accept()
-            pair = _Pair(client, socket.create_connection(server), laid)
+            try:
+                pair = _Pair(client, socket.create_connection(server), laid)
+            except OSError:
+                # the server is away, and so it is at this end
+                client.close()
+                continue
             for work in (pair.carry, pair.bring_back):
                 threading.Thread(target=work, daemon=True).start()
 
@@ -79,25 +89,35 @@ class _Pair:
     answered: threading.Event = field(default_factory=threading.Event)
 
     def carry(self) -> None:
-        with self.client, self.server, suppress(OSError):
-            while octets := self.client.recv(65536):
-                cut = self.laid.cut_at(octets)
-                self.severed = cut is not None
-                if cut is not Cut.BEFORE:
-                    self.server.sendall(octets)
-                if cut is Cut.AFTER:
-                    # with the answer it is certain that the server has committed
-                    self.answered.wait(30)
-                if cut is not None:
-                    self.laid.was_cut.set()
-                    for end in (self.client, self.server):
-                        end.shutdown(socket.SHUT_RDWR)
-                    return
+        introduction = b""
+        with self.client, self.server:
+            with suppress(OSError):
+                while octets := self.client.recv(65536):
+                    introduction = introduction or octets
+                    cut = self.laid.cut_at(octets, introduction)
+                    self.severed = cut is not None
+                    if cut is not Cut.BEFORE:
+                        self.server.sendall(octets)
+                    if cut is Cut.AFTER:
+                        # with the answer it is certain that the server has committed
+                        self.answered.wait(30)
+                    if cut is not None:
+                        self.laid.was_cut.set()
+                        break
+            self.hang_up()
 
     def bring_back(self) -> None:
         with suppress(OSError):
             while octets := self.server.recv(65536):
                 if self.severed:
-                    self.answered.set()
-                    return
+                    break
                 self.client.sendall(octets)
+        self.answered.set()
+        if not self.severed:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Tell both sides that it is over; to close alone would not wake who waits at the other end."""
+        for end in (self.client, self.server):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
