@@ -1,7 +1,8 @@
 """Bringing a restored control database and restored shards together, before anybody is let in (docs/backup.md).
 
 What the control database knows to be done, and a shard has forgotten, is done again: copies that were recalled and are
-back go once more, mail that had arrived arrives. What a shard knows and the control database has forgotten is said.
+back go once more, what an undo had put back comes back, mail that had arrived arrives. What a shard knows and the
+control database has forgotten is said.
 No number that a shard has seen is given out a second time.
 """
 
@@ -35,6 +36,8 @@ class Findings:
     """Authors' copies, likewise."""
     withdrawn_again: int = 0
     """Batches of recalls that a shard had forgotten: their copies were back, and go again."""
+    restored_again: int = 0
+    """Batches of undos that a shard had forgotten: their copies were gone, and come back (R26)."""
     lost_messages: set[int] = field(default_factory=set)
     """Messages that a shard had forgotten and whose content is nowhere any more."""
     unknown_messages: set[int] = field(default_factory=set)
@@ -69,6 +72,13 @@ def reconcile(databases: Databases, *, since: datetime, deadline: timedelta, now
         for recall_id, batch in _forgotten(databases, shard, "withdrawn", "without_withdrawal", since):
             _withdraw_again(databases, recall_id, batch, shard, deadline_at=now + deadline, now=now)
             found.withdrawn_again += 1
+        for recall_id, batch in _forgotten(databases, shard, "being_undone", "still_prepared", since):
+            _withdraw_again(databases, recall_id, batch, shard, deadline_at=now + deadline, now=now)
+            found.withdrawn_again += 1
+        for recall_id, batch in _forgotten(databases, shard, "undone", "without_restoration", since):
+            later = _restore_again(databases, recall_id, batch, shard, deadline_at=now + deadline, now=now)
+            found.withdrawn_again += later
+            found.restored_again += 1
         found.unknown_messages |= set(_unknown(databases, shard, "deposited_here", "known_messages"))
         found.unknown_recalls |= set(_unknown(databases, shard, "withdrawn_here", "known_recalls"))
     log.info(
@@ -76,6 +86,7 @@ def reconcile(databases: Databases, *, since: datetime, deadline: timedelta, now
         deposited_again=found.deposited_again,
         filed_again=found.filed_again,
         withdrawn_again=found.withdrawn_again,
+        restored_again=found.restored_again,
         lost=len(found.lost_messages),
         unknown_messages=len(found.unknown_messages),
         unknown_recalls=len(found.unknown_recalls),
@@ -175,6 +186,21 @@ def _withdraw_again(
         control.execute(_SQL["run_again"], keys)
         control.execute(_SQL["withdraw_again"], keys)
         outbox.add(control, [work.withdraw(recall_id, batch, shard)], due_at=now)
+
+
+def _restore_again(
+    databases: Databases, recall_id: int, batch: int, shard: int, *, deadline_at: datetime, now: datetime
+) -> int:
+    """R26: have a batch put back again; returns how many batches of later recalls wait for that, and go then."""
+    keys = {"recall_id": recall_id, "batch": batch}
+    with databases.control() as control:
+        control.execute(_SQL["restore_again"], keys)
+        control.execute(_SQL["undo_again"], keys)
+        outbox.add(control, [work.restore(recall_id, batch, shard)], due_at=now)
+        later = control.execute(_SQL["recalled_later"], keys).fetchall()
+    for later_id, later_shard in later:
+        _withdraw_again(databases, later_id, batch, later_shard, deadline_at=deadline_at, now=now)
+    return len(later)
 
 
 def _unknown(databases: Databases, shard: int, here: str, known: str) -> Iterator[int]:

@@ -28,6 +28,23 @@ SELECT b.recall_id, b.batch, d.message_id, d.first, d.last
    AND r.purged_at IS NULL AND NOT EXISTS (SELECT FROM undo u WHERE u.recall_id = b.recall_id)
  ORDER BY b.recall_id, b.batch LIMIT %(limit)s
 
+-- name: undone
+-- Not where a later recall of the message was purged: what had come back is to be gone.
+SELECT u.recall_id, u.batch
+  FROM undo_batch u JOIN recall r ON r.id = u.recall_id
+ WHERE u.shard = %(shard)s AND u.done_at >= %(since)s AND (u.recall_id, u.batch) > (%(after)s, %(after_batch)s)
+   AND NOT EXISTS (SELECT FROM recall l
+                    WHERE l.message_id = r.message_id AND l.id > r.id AND l.purged_at IS NOT NULL AND l.undone_at IS NULL)
+ ORDER BY u.recall_id, u.batch LIMIT %(limit)s
+
+-- name: being_undone
+-- All or nothing: the shard may have forgotten that it carried the decision out, which hides the copies until it has.
+SELECT b.recall_id, b.batch
+  FROM recall_batch b JOIN undo u ON u.recall_id = b.recall_id
+ WHERE b.shard = %(shard)s AND b.state = 'done' AND b.done_at >= %(since)s AND (b.recall_id, b.batch) > (%(after)s, %(after_batch)s)
+   AND EXISTS (SELECT FROM decision d WHERE d.recall_id = b.recall_id)
+ ORDER BY b.recall_id, b.batch LIMIT %(limit)s
+
 -- name: filed
 SELECT m.id, m.sender_account_id
   FROM message m JOIN account a ON a.id = m.sender_account_id
@@ -57,6 +74,28 @@ UPDATE recall SET state = 'running', result = NULL, settled_at = NULL, batches_l
                   deadline_at = greatest(deadline_at, %(deadline_at)s)
  WHERE id = %(recall_id)s
 
+-- name: restore_again
+WITH reopened AS (
+    UPDATE undo_batch SET restored = NULL, gone = NULL, done_at = NULL WHERE recall_id = %(recall_id)s AND batch = %(batch)s
+)
+UPDATE undo SET batches_left = batches_left + 1, restored_at = NULL WHERE recall_id = %(recall_id)s
+
+-- name: undo_again
+-- A later recall of the message is the one there is (R12). The purge comes again once all is back.
+UPDATE recall r
+   SET undone_at = CASE WHEN EXISTS (SELECT FROM recall l WHERE l.message_id = r.message_id AND l.id <> r.id AND l.undone_at IS NULL)
+                        THEN r.undone_at END,
+       purged_at = NULL, purge_due_at = NULL
+ WHERE r.id = %(recall_id)s
+
+-- name: recalled_later
+-- Asked for when all was back: the shard has forgotten these, too, and withdraws them when it is back again.
+SELECT b.recall_id, b.shard
+  FROM recall r JOIN recall l ON l.message_id = r.message_id AND l.id > r.id
+  JOIN recall_batch b ON b.recall_id = l.id AND b.batch = %(batch)s
+ WHERE r.id = %(recall_id)s AND b.state = 'done' AND l.purged_at IS NULL
+   AND NOT EXISTS (SELECT FROM undo u WHERE u.recall_id = l.id)
+
 -- name: known_messages
 SELECT id FROM message WHERE id = ANY (%(ids)s)
 
@@ -73,17 +112,34 @@ SELECT greatest((SELECT max(id) FROM message), (SELECT max(id) FROM body), (SELE
        greatest((SELECT max(batch) FROM deposit WHERE batch >= {FIRST_MOVED}), (SELECT max(new_batch) FROM division), {FIRST_MOVED})
 
 -- name: without_deposit
+-- What a preparation claimed (R13) was not deposited.
 SELECT a.id, a.batch FROM unnest(%(ids)s::bigint[], %(batches)s::int[]) AS a (id, batch)
- WHERE NOT EXISTS (SELECT FROM deposit d WHERE d.message_id = a.id AND d.batch = a.batch)
+ WHERE NOT EXISTS (SELECT FROM deposit d
+                    WHERE d.message_id = a.id AND d.batch = a.batch
+                      AND NOT EXISTS (SELECT FROM prepared p WHERE p.recall_id = d.recall_id AND p.batch = d.batch))
 
 -- name: without_withdrawal
--- Where no copy is left the purge has been (R26), or every one had gone before the recall: nothing has come back.
+-- Where no copy is left, and nothing waits for a decision, the purge has been (R26), or every one had gone before the recall:
+-- nothing has come back.
 SELECT a.id, a.batch
   FROM unnest(%(ids)s::bigint[], %(batches)s::int[], %(messages)s::bigint[], %(firsts)s::int[], %(lasts)s::int[])
        AS a (id, batch, message_id, first, last)
  WHERE NOT EXISTS (SELECT FROM withdrawal w WHERE w.recall_id = a.id AND w.batch = a.batch)
    AND (NOT EXISTS (SELECT FROM deposit d WHERE d.message_id = a.message_id AND d.batch = a.batch)
-        OR EXISTS (SELECT FROM copy c WHERE c.message_id = a.message_id AND c.mailbox_id BETWEEN a.first AND a.last))
+        OR EXISTS (SELECT FROM copy c WHERE c.message_id = a.message_id AND c.mailbox_id BETWEEN a.first AND a.last)
+        OR EXISTS (SELECT FROM prepared p WHERE p.recall_id = a.id AND p.batch = a.batch))
+
+-- name: without_restoration
+-- Where the shard knows of no withdrawal either, the copies are where they were; or they are prepared, and go before they come back.
+SELECT a.id, a.batch FROM unnest(%(ids)s::bigint[], %(batches)s::int[]) AS a (id, batch)
+ WHERE NOT EXISTS (SELECT FROM restoration r WHERE r.recall_id = a.id AND r.batch = a.batch)
+   AND (EXISTS (SELECT FROM withdrawal w WHERE w.recall_id = a.id AND w.batch = a.batch)
+        OR EXISTS (SELECT FROM prepared p WHERE p.recall_id = a.id AND p.batch = a.batch))
+
+-- name: still_prepared
+SELECT a.id, a.batch FROM unnest(%(ids)s::bigint[], %(batches)s::int[]) AS a (id, batch)
+ WHERE EXISTS (SELECT FROM prepared p WHERE p.recall_id = a.id AND p.batch = a.batch)
+   AND NOT EXISTS (SELECT FROM withdrawal w WHERE w.recall_id = a.id AND w.batch = a.batch)
 
 -- name: without_author_copy
 SELECT a.id, a.batch FROM unnest(%(ids)s::bigint[], %(batches)s::int[]) AS a (id, batch)

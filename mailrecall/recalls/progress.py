@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import Connection
@@ -42,6 +42,8 @@ class PlannedBatch:
     recipients: int
     first: int
     last: int
+    waits_for_undo: bool
+    """R26: an earlier recall's copies are not back yet, as after a restoration of backups alone (docs/backup.md)."""
     out_of_scope: Sequence[int]
 
     def as_batch(self, recall_id: int, number: int, notice: Notice | None = None) -> Batch:
@@ -59,6 +61,9 @@ class PlannedBatch:
             all_or_nothing=self.policy.all_or_nothing,
         )
 
+
+UNTIL_UNDONE = timedelta(seconds=2)
+"""How long what waits for an undo is put off."""
 
 GIVEN_UP = ("unreachable", "assumed")
 """States of a batch whose shard did not answer by the deadline; `assumed` is still to be withdrawn (R16)."""

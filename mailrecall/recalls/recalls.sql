@@ -121,6 +121,8 @@ SELECT batch, shard FROM recall_batch WHERE recall_id = %(recall_id)s AND state 
 -- Everything one withdrawal needs but the recipients themselves, who are read only when some have no copy or are out of scope.
 SELECT r.message_id, r.policy, r.notice_message_id, r.requested_at, r.deadline_at, r.attempt, x.verdict, b.state, b.recipients,
        d.first, d.last,
+       EXISTS (SELECT FROM recall e JOIN undo u ON u.recall_id = e.id
+                WHERE e.message_id = r.message_id AND e.id < r.id AND u.restored_at IS NULL) AS waits_for_undo,
        CASE WHEN d.furthest_kinship > %(furthest)s
             THEN (SELECT array_agg(m) FROM unnest(d.mailbox_ids, d.kinship) AS k (m, kinship) WHERE k.kinship > %(furthest)s)
        END AS out_of_scope

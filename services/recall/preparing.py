@@ -20,8 +20,11 @@ def prepare_batch(
     """Prepare one batch. The last one to be ready decides that all go, any that is refused that all stay."""
     with process.databases.control() as connection:
         planned = progress.batch_to_withdraw(connection, recall_id, batch)
-    if planned is None:
-        raise LookupError(f"Recall {recall_id} has no batch {batch}.")
+        if planned is None:
+            raise LookupError(f"Recall {recall_id} has no batch {batch}.")
+        if planned.waits_for_undo:
+            outbox.put_off(connection, work_id, "WaitsForTheUndo", due_at=now + progress.UNTIL_UNDONE)
+            return
     prepared = Prepared.OVER
     if planned.state == "pending" and planned.verdict is None:
         with process.databases.shard(shard) as connection:

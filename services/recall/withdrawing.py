@@ -34,6 +34,9 @@ def withdraw_batch(
         planned = progress.batch_to_withdraw(connection, recall_id, batch)
         if planned is None:
             raise LookupError(f"Recall {recall_id} has no batch {batch}.")
+        if planned.waits_for_undo:
+            outbox.put_off(connection, work_id, "WaitsForTheUndo", due_at=now + progress.UNTIL_UNDONE)
+            return
         notice = notice_for(connection, planned, process.settings)
     try:
         counts = _carry_out(process, planned.as_batch(recall_id, batch, notice), planned, shard, now=now)

@@ -16,18 +16,21 @@ from mailrecall import clock
 from mailrecall.backups.reconciling import Findings, reconcile
 from mailrecall.domain.copies import author_copy_id
 from mailrecall.domain.outcomes import Outcome
-from mailrecall.domain.recalls import State
+from mailrecall.domain.recalls import Requester, State
+from mailrecall.domain.undo import UndoState
 from mailrecall.embedded import postgres
+from mailrecall.mailstore import reading
+from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
-from mailrecall.recalls import views
+from mailrecall.recalls import undoing, views
 from mailrecall.recalls.requests import Requested
 from mailrecall.settings import Settings
 from mailrecall.shards.errors import ShardError
 from mailrecall.wiring import Process
 from tests import company as companies
-from tests import correspondence
+from tests import correspondence, dispatch
 from tests.company import Company
-from tests.moving import copies, move, run_all, shard_of
+from tests.moving import copies, move, open_work, run_all, run_one, shard_of
 from tests.servers import Servers
 
 ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
@@ -105,6 +108,17 @@ def recall(process: Process[Settings], company: Company, message_id: int) -> int
     assert isinstance(asked, Requested)
     run_all(process)
     return asked.recall.id
+
+
+def undo(process: Process[Settings], company: Company, recall_id: int) -> None:
+    with process.databases.control() as connection:
+        view = views.get(connection, recall_id)
+        assert view is not None
+        postmaster = company.postmaster
+        requester = Requester(postmaster.id, postmaster.organisation_id, postmaster.administrator)
+        asked = undoing.request(connection, requester, view.public_id, None, now=clock.now())
+    assert isinstance(asked, undoing.Undoing)
+    run_all(process)
 
 
 def reconciled(process: Process[Settings]) -> Findings:
@@ -196,6 +210,96 @@ def test_a_withdrawal_that_only_the_shard_knows_of_is_counted_when_the_recall_go
         assert not reconciled(process).unknown_recalls
         run_all(process)
         check_recalled(process, asked.recall.id, message_id)
+
+
+def shown(databases: Databases, company: Company, message_id: int) -> set[int]:
+    """Those who see a message in their mailbox."""
+    found = set()
+    for one in company.people:
+        with databases.shard(one.shard) as connection:
+            if reading.find(connection, one.id, message_id) is not None:
+                found.add(one.id)
+    return found
+
+
+def check_undone(process: Process[Settings], company: Company, recall_id: int, message_id: int) -> None:
+    with process.databases.control() as connection:
+        found = undoing.find(connection, recall_id)
+    assert found is not None
+    assert (found.state, found.restored) == (UndoState.RESTORED, PEOPLE)
+    assert shown(process.databases, company, message_id) == {one.id for one in company.people}
+
+
+@pytest.mark.rule(26)
+@pytest.mark.parametrize("mode", ["each", "all_or_nothing"])
+def test_r26_what_was_undone_comes_back_to_a_shard_that_forgot_it(installation: Installation, mode: str):
+    company = companies.found(installation.databases, people=PEOPLE, switches={"group_mode": mode})
+    process = installation.process
+    message_id = send(process, company)
+    run_all(process)
+    recall_id = recall(process, company, message_id)
+    older = installation.back_up(installation.settings.shard_urls[0])
+    undo(process, company, recall_id)
+    check_undone(process, company, recall_id, message_id)
+
+    with installation.restored(shards={0: older}) as process:
+        assert len(copies(process.databases, message_id)) < PEOPLE, "the backup must be from before the undo"
+        found = reconciled(process)
+        assert (found.restored_again, found.withdrawn_again) == (1, 0)
+        run_all(process)
+        check_undone(process, company, recall_id, message_id)
+        assert reconciled(process) == Findings()
+        # R12: and is recalled anew, by another recall
+        second_id = recall(process, company, message_id)
+        assert second_id != recall_id
+        check_recalled(process, second_id, message_id)
+
+
+@pytest.mark.rule(12, 26)
+def test_r26_what_was_recalled_anew_after_an_undo_goes_once_that_is_made_up_for(
+    installation: Installation, company: Company
+):
+    process = installation.process
+    message_id = send(process, company)
+    run_all(process)
+    recall_id = recall(process, company, message_id)
+    older = installation.back_up(installation.settings.shard_urls[0])
+    undo(process, company, recall_id)
+    second_id = recall(process, company, message_id)
+
+    with installation.restored(shards={0: older}) as process:
+        found = reconciled(process)
+        assert (found.restored_again, found.withdrawn_again) == (1, 1)
+        for todo in open_work(process.databases):
+            if todo.task == Task.WITHDRAW:
+                run_one(process, todo)  # too early: there is nothing to take yet
+        run_all(process)
+        check_recalled(process, second_id, message_id)
+        assert reconciled(process) == Findings()
+
+
+@pytest.mark.rule(13, 26)
+@pytest.mark.parametrize("delivered", [True, False])
+def test_r13_r26_what_a_shard_had_only_prepared_is_there_after_its_undo(installation: Installation, delivered: bool):
+    company = companies.found(installation.databases, people=PEOPLE, switches={"group_mode": "all_or_nothing"})
+    process = installation.process
+    message_id = send(process, company)
+    if delivered:
+        run_all(process)
+    asked = correspondence.ask(process.databases, company.postmaster, message_id)
+    assert isinstance(asked, Requested)
+    dispatch.run(process, Task.EXPAND, Task.PLAN, Task.PREPARE)
+    older = installation.back_up(installation.settings.shard_urls[0])
+    run_all(process)
+    undo(process, company, asked.recall.id)
+
+    with installation.restored(shards={0: older}) as process:
+        assert len(shown(process.databases, company, message_id)) < PEOPLE, "the decision must hide what is prepared"
+        found = reconciled(process)
+        assert (found.restored_again, found.withdrawn_again) == (1, 1)
+        run_all(process)
+        check_undone(process, company, asked.recall.id, message_id)
+        assert reconciled(process) == Findings()
 
 
 def test_backups_from_before_and_after_a_move_are_refused(installation: Installation, company: Company):
