@@ -12,6 +12,7 @@ from mailrecall.domain.recalls import Result, State, Verdict
 from mailrecall.mailstore import reading
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
+from mailrecall.recalls import purging
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 from services.recall.reconciling import reconcile
@@ -122,8 +123,8 @@ def test_r16_a_deposit_that_comes_before_the_release_is_carried_out_takes_its_pl
     assert undertaking.with_copy() == undertaking.others
 
 
-@pytest.mark.rule(13, 9, 12)
-def test_r13_a_silent_shard_releases_everything_at_the_deadline_and_can_be_tried_again(process):
+def kept_by_a_silent_shard(process):
+    """A recall that was released at its deadline because a shard did not answer."""
     undertaking = Undertaking(process)
     start = clock.now()
     undertaking.ask(now=start, deadline=timedelta(minutes=1))
@@ -137,7 +138,12 @@ def test_r13_a_silent_shard_releases_everything_at_the_deadline_and_can_be_tried
     with undertaking.databases.control() as connection:
         connection.execute("DELETE FROM outbox WHERE task = 'recall.withdraw' AND args ->> 'shard' = '1'")
     dispatch.run(process, now=clock.now() + timedelta(minutes=3))
+    return undertaking
 
+
+@pytest.mark.rule(13, 9, 12)
+def test_r13_a_silent_shard_releases_everything_at_the_deadline_and_can_be_tried_again(process):
+    undertaking = kept_by_a_silent_shard(process)
     view = undertaking.view
     silent, heard = len(undertaking.on(1)), len(undertaking.on(0))
     assert view.tally.as_slugs() == {"vetoed": heard, "unreachable": silent}
@@ -163,6 +169,20 @@ def test_r12_a_released_recall_that_every_shard_answered_is_not_tried_again(unde
     undertaking.ask()
     assert undertaking.view.state is State.SETTLED
     assert undertaking.verdict(2) is None
+
+
+@pytest.mark.rule(12, 13, 26)
+def test_r12_a_released_recall_that_was_purged_is_not_tried_again(process):
+    undertaking = kept_by_a_silent_shard(process)
+    with undertaking.databases.control() as connection:
+        connection.execute("DELETE FROM outbox WHERE task = 'reports.summarise'")
+        assert purging.begin(connection, undertaking.id, now=clock.now() + timedelta(days=8))
+    undertaking.ask()
+
+    assert undertaking.view.state is State.SETTLED
+    assert undertaking.finish().tally == undertaking.view.tally
+    assert undertaking.verdict(2) is None
+    assert undertaking.with_copy() == undertaking.others
 
 
 @pytest.mark.rule(13)
