@@ -49,9 +49,11 @@ def decide_what_was_never_sent(connection: Connection[Any], recall_id: int, *, n
 
 
 def record_prepared(
-    connection: Connection[Any], attempt: Attempt, batch: int, *, qualifies: bool, now: datetime
+    connection: Connection[Any], attempt: Attempt, batch: int, shard: int, *, qualifies: bool, now: datetime
 ) -> Verdict | None:
     """Record what a shard said of a batch. One refusal decides, and so does the last consent.
+
+    A consent that comes too late may have marked copies of a batch that was let go before: that is done once more.
 
     Returns:
         the decision, if this made it or found it made.
@@ -59,10 +61,13 @@ def record_prepared(
     keys = {"recall_id": attempt.recall_id, "attempt": attempt.number, "batch": batch}
     connection.execute(_SQL["lock_recall"], keys)
     state = _state(connection, attempt.recall_id)
-    if state is None or state.attempt != attempt:
-        return None  # a run of an earlier attempt's task, long after
-    if state.verdict is not None:
-        return state.verdict
+    if state is None:
+        return None
+    late = state.attempt != attempt  # a run of an earlier attempt's task, long after
+    if qualifies and (late or state.verdict is Verdict.RELEASE):
+        let_go_again(connection, attempt.recall_id, batch, shard, now=now)
+    if late or state.verdict is not None:
+        return None if late else state.verdict
     if not qualifies:
         return decisions.decide(connection, attempt, Verdict.RELEASE, now=now)
     connection.execute(_SQL["batch_prepared"], keys)
@@ -70,6 +75,15 @@ def record_prepared(
     if row is None or not row[0]:
         return None
     return decisions.decide(connection, attempt, Verdict.COMMIT, now=now)
+
+
+def let_go_again(connection: Connection[Any], recall_id: int, batch: int, shard: int, *, now: datetime) -> None:
+    """Have a decided batch carried out once more, for what a preparation marked that came too late.
+
+    Letting go of a batch that was counted without its shard leaves nothing there that such a preparation could find.
+    """
+    small = lanes.is_small(connection, recall_id)
+    outbox.add(connection, [work.withdraw(recall_id, batch, shard, small=small)], due_at=now)
 
 
 def give_up(connection: Connection[Any], recall_id: int, keys: Mapping[str, object], *, now: datetime) -> int:

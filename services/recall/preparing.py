@@ -37,7 +37,10 @@ def prepare_batch(
         if prepared is not Prepared.OVER:
             attempt = Attempt(recall_id, planned.attempt)
             qualifies = prepared is Prepared.READY
-            verdict = all_or_nothing.record_prepared(connection, attempt, batch, qualifies=qualifies, now=now)
+            verdict = all_or_nothing.record_prepared(connection, attempt, batch, shard, qualifies=qualifies, now=now)
+        elif planned.state == "unreachable":
+            # an earlier run of this may have died after its shard, with copies marked that were let go before
+            all_or_nothing.let_go_again(connection, recall_id, batch, shard, now=now)
         outbox.finish(connection, work_id)
         faultpoints.before(Commit.PREPARE_RECORD)
     faultpoints.after(Commit.PREPARE_RECORD)

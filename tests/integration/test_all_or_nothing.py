@@ -1,6 +1,7 @@
 """R13, all or nothing: prepared on every shard, decided once, carried out or let go, on real databases."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import timedelta
 
 import pytest
@@ -259,6 +260,52 @@ def test_r13_a_preparation_that_comes_after_the_release_leaves_no_mark(undertaki
     assert undertaking.marked() == set()
     assert undertaking.left_over() == 0
     assert view.tally.as_slugs() == {"vetoed": 5}
+
+
+@pytest.mark.rule(13, 9)
+@pytest.mark.parametrize("dies", [False, True])
+def test_r13_a_preparation_that_comes_after_its_batch_was_given_up_and_let_go_leaves_no_mark(process, dies):
+    undertaking = Undertaking(process)
+    start = clock.now()
+    undertaking.ask(now=start, deadline=timedelta(minutes=1))
+    dispatch.run(process, Task.PLAN)
+    with undertaking.databases.control() as connection:
+        (work_id, args), *_ = connection.execute("SELECT id, args FROM outbox WHERE task = 'recall.prepare'").fetchall()
+
+    class DiedAfterTheShardError(Exception):
+        pass
+
+    class Overtaken(Databases):
+        """Between the preparation's look at the control database and its shard, the recall is given up and let go."""
+
+        done = False
+
+        def shard(self, number):
+            if not self.done:
+                self.done = True
+                reconcile(process, now=start + timedelta(minutes=1, seconds=process.settings.statement_timeout + 1))
+                dispatch.run(process, Task.WITHDRAW, now=clock.now() + timedelta(minutes=3))
+            return super().shard(number)
+
+        def control(self):
+            if self.done and dies:
+                raise DiedAfterTheShardError
+            return super().control()
+
+    overtaken = Overtaken(undertaking.databases.settings, "overtaken")
+    slow = Process(process.settings, overtaken)
+    with pytest.raises(DiedAfterTheShardError) if dies else nullcontext():
+        dispatch.USE_CASES[Task.PREPARE](slow, work_id=work_id, now=clock.now(), **args)
+    overtaken.close()
+    assert undertaking.marked(), "the preparation must have come last"
+    if dies:
+        dispatch.USE_CASES[Task.PREPARE](process, work_id=work_id, now=clock.now(), **args)
+    view = undertaking.finish()
+
+    assert undertaking.marked() == set()
+    assert undertaking.left_over() == 0
+    assert view.tally.as_slugs() == {"unreachable": 5}
+    assert undertaking.with_copy() == undertaking.others
 
 
 @pytest.mark.rule(13, 30)
