@@ -13,6 +13,8 @@ from typing import Any
 
 from mailrecall import logs
 from mailrecall.domain.batches import FIRST_MOVED
+from mailrecall.mailstore import preparation
+from mailrecall.mailstore.batch import Batch
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
 from mailrecall.postgres import queries
@@ -38,6 +40,8 @@ class Findings:
     """Batches of recalls that a shard had forgotten: their copies were back, and go again."""
     restored_again: int = 0
     """Batches of undos that a shard had forgotten: their copies were gone, and come back (R26)."""
+    let_go: int = 0
+    """Batches that were prepared on a shard for a decision (R13) that the control database cannot come to any more."""
     lost_messages: set[int] = field(default_factory=set)
     """Messages that a shard had forgotten and whose content is nowhere any more."""
     unknown_messages: set[int] = field(default_factory=set)
@@ -63,6 +67,8 @@ def reconcile(databases: Databases, *, since: datetime, deadline: timedelta, now
     _use_no_number_twice(databases)
     found = Findings()
     for shard in databases.shards:
+        # first: a deposit that was claimed is free again
+        found.let_go += _let_go(databases, shard)
         for message_id, batch in _forgotten(databases, shard, "deposited", "without_deposit", since):
             if _again(databases, found, message_id, now=now, deposit=(batch, shard)):
                 found.deposited_again += 1
@@ -87,6 +93,7 @@ def reconcile(databases: Databases, *, since: datetime, deadline: timedelta, now
         filed_again=found.filed_again,
         withdrawn_again=found.withdrawn_again,
         restored_again=found.restored_again,
+        let_go=found.let_go,
         lost=len(found.lost_messages),
         unknown_messages=len(found.unknown_messages),
         unknown_recalls=len(found.unknown_recalls),
@@ -120,6 +127,38 @@ def _use_no_number_twice(databases: Databases) -> None:
         highest = {name: max(highest[name], number) for name, number in zip(names, row, strict=True)}
     with databases.control() as control:
         control.execute(_SQL["use_no_number_twice"], highest)
+
+
+def _let_go(databases: Databases, shard: int) -> int:
+    """R13: let go on a shard of what was prepared for what the control database has forgotten, or has given up."""
+    let_go, after = 0, (0, 0)
+    while True:
+        with databases.shard(shard) as connection:
+            keys = {"after": after[0], "after_batch": after[1], "limit": _PAGE}
+            rows = connection.execute(_SQL["prepared_here"], keys).fetchall()
+        if not rows:
+            return let_go
+        ids, batches, attempts, *_ = (list(column) for column in zip(*rows, strict=True))
+        with databases.control() as control:
+            waited_for = set(
+                control.execute(_SQL["waited_for"], {"ids": ids, "batches": batches, "attempts": attempts}).fetchall()
+            )
+        with databases.shard(shard) as connection:
+            for recall_id, batch, attempt, message_id, first, last in rows:
+                if (recall_id, batch) not in waited_for:
+                    held = Batch(
+                        recall_id=recall_id,
+                        batch=batch,
+                        attempt=attempt,
+                        message_id=message_id,
+                        first=first,
+                        last=last,
+                        recipients=0,
+                        all_or_nothing=True,
+                    )
+                    preparation.let_go(connection, held)
+                    let_go += 1
+        after = (ids[-1], batches[-1])
 
 
 def _forgotten(databases: Databases, shard: int, done: str, without: str, since: datetime) -> Iterator[tuple[int, int]]:

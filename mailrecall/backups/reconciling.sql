@@ -102,11 +102,19 @@ SELECT id FROM message WHERE id = ANY (%(ids)s)
 -- name: known_recalls
 SELECT id FROM recall WHERE id = ANY (%(ids)s)
 
+-- name: waited_for
+-- R13: what some work will still carry out, or withdraw again. Not what was given up: that work may be done.
+SELECT p.id, p.batch
+  FROM unnest(%(ids)s::bigint[], %(batches)s::int[], %(attempts)s::int[]) AS p (id, batch, attempt)
+  JOIN recall r ON r.id = p.id AND r.attempt >= p.attempt
+  JOIN recall_batch b ON b.recall_id = p.id AND b.batch = p.batch AND b.state <> 'unreachable'
+
 -- On a shard ---------------------------------------------------------------------------------------------------------------
 
 -- name: numbers
 SELECT greatest((SELECT max(id) FROM message), (SELECT max(id) FROM body), (SELECT max(message_id) FROM deposit), 0),
-       greatest((SELECT max(recall_id) FROM withdrawal), 0),
+       greatest((SELECT max(recall_id) FROM withdrawal), (SELECT max(recall_id) FROM restoration),
+                (SELECT max(recall_id) FROM prepared), (SELECT max(recall_id) FROM deposit), 0),
        greatest((SELECT max(mailbox_id) FROM copy), (SELECT max(mailbox_id) FROM folder), (SELECT max(mailbox_id) FROM draft), 0),
        (SELECT id FROM last_move),
        greatest((SELECT max(batch) FROM deposit WHERE batch >= {FIRST_MOVED}), (SELECT max(new_batch) FROM division), {FIRST_MOVED})
@@ -153,3 +161,7 @@ SELECT DISTINCT message_id FROM deposit WHERE message_id > %(after)s ORDER BY me
 
 -- name: withdrawn_here
 SELECT DISTINCT recall_id FROM withdrawal WHERE recall_id > %(after)s ORDER BY recall_id LIMIT %(limit)s
+
+-- name: prepared_here
+SELECT recall_id, batch, attempt, message_id, first, last FROM prepared
+ WHERE (recall_id, batch) > (%(after)s, %(after_batch)s) ORDER BY recall_id, batch LIMIT %(limit)s

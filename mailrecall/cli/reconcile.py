@@ -49,8 +49,8 @@ def reconcile_command(since: datetime | None) -> None:
 def _tell(found: Findings) -> None:
     click.echo(
         f"Batches delivered again: {found.deposited_again}; authors' copies: {found.filed_again}; batches of recalls"
-        f" carried out again: {found.withdrawn_again}; of undos: {found.restored_again}. Start the workers first; let"
-        " people in when the outbox is empty."
+        f" carried out again: {found.withdrawn_again}; of undos: {found.restored_again}; let go:"
+        f" {found.let_go}. Start the workers first; let people in when the outbox is empty."
     )
     for numbers, what in (
         (found.lost_messages, "messages that a shard had got are lost: their content is on no shard any more"),

@@ -14,7 +14,7 @@ import pytest
 
 from mailrecall import clock
 from mailrecall.backups.reconciling import Findings, reconcile
-from mailrecall.domain.copies import author_copy_id
+from mailrecall.domain.copies import PREPARED, author_copy_id
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import Requester, State
 from mailrecall.domain.undo import UndoState
@@ -22,7 +22,7 @@ from mailrecall.embedded import postgres
 from mailrecall.mailstore import reading
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
-from mailrecall.recalls import undoing, views
+from mailrecall.recalls import progress, undoing, views
 from mailrecall.recalls.requests import Requested
 from mailrecall.settings import Settings
 from mailrecall.shards.errors import ShardError
@@ -193,6 +193,73 @@ def test_a_shard_newer_than_the_control_database_is_told_of_and_no_number_is_use
         assert recall(process, company, message_id) > lost_recall
         assert not copies(process.databases, message_id)
         assert not copies(process.databases, recalled)  # what was recalled does not come back
+
+
+@pytest.mark.rule(13)
+@pytest.mark.parametrize("delivered", [True, False])
+def test_r13_what_is_prepared_for_a_forgotten_recall_is_let_go_and_its_number_is_used_by_no_other(
+    installation: Installation, delivered: bool
+):
+    company = companies.found(installation.databases, people=PEOPLE, switches={"group_mode": "all_or_nothing"})
+    process = installation.process
+    message_id = send(process, company)
+    if delivered:
+        run_all(process)
+    older = installation.back_up(installation.settings.control_url)
+    asked = correspondence.ask(process.databases, company.postmaster, message_id)
+    assert isinstance(asked, Requested)
+    dispatch.run(process, Task.EXPAND, Task.PLAN, Task.PREPARE)
+
+    with installation.restored(control=older) as process:
+        assert prepared(process.databases) == {(asked.recall.id, 1)}
+        found = reconciled(process)
+        assert found.let_go == len(process.databases.shards)
+        assert prepared(process.databases) == set()
+        run_all(process)
+        assert shown(process.databases, company, message_id) == {one.id for one in company.people}
+        assert reconciled(process) == Findings()
+        # R13: nothing of it decides for the next one
+        next_id = recall(process, company, message_id)
+        assert next_id > asked.recall.id
+        check_recalled(process, next_id, message_id)
+
+
+@pytest.mark.rule(12, 13)
+def test_r12_what_is_prepared_for_a_forgotten_attempt_is_let_go(installation: Installation):
+    company = companies.found(installation.databases, people=PEOPLE, switches={"group_mode": "all_or_nothing"})
+    process = installation.process
+    message_id = send(process, company)
+    run_all(process)
+    asked = correspondence.ask(process.databases, company.postmaster, message_id)
+    assert isinstance(asked, Requested)
+    dispatch.run(process, Task.PLAN)
+    with process.databases.control() as connection:
+        late = clock.now() + timedelta(days=1)
+        assert progress.give_up(connection, asked.recall.id, now=late) == len(process.databases.shards)
+    run_all(process)
+    older = installation.back_up(installation.settings.control_url)
+    correspondence.ask(process.databases, company.postmaster, message_id)
+    dispatch.run(process, Task.PREPARE)
+
+    with installation.restored(control=older) as process:
+        assert prepared(process.databases) == {(asked.recall.id, 2)}
+        assert reconciled(process).let_go == len(process.databases.shards)
+        assert prepared(process.databases) == set()
+        assert recall(process, company, message_id) == asked.recall.id
+        check_recalled(process, asked.recall.id, message_id)
+
+
+def prepared(databases: Databases) -> set[tuple[int, int]]:
+    """Recalls, and their attempts, for whose decision copies wait on some shard."""
+    found: set[tuple[int, int]] = set()
+    for shard in databases.shards:
+        with databases.shard(shard) as connection:
+            found |= set(connection.execute("SELECT recall_id, attempt FROM prepared").fetchall())
+            marked = connection.execute(
+                "SELECT EXISTS (SELECT FROM copy WHERE facts & %s <> 0)", (PREPARED,)
+            ).fetchone()
+            assert not (marked and marked[0] and not found), "marks that wait for nothing"
+    return found
 
 
 def test_a_withdrawal_that_only_the_shard_knows_of_is_counted_when_the_recall_goes_on(
