@@ -140,12 +140,16 @@ def test_signing_in_needs_a_token_too(visitor: Visitor, firm: Company):
     )
 
 
-@pytest.mark.parametrize("path", ["/sign-in", "/language", "/compose/save"])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/sign-in", 413), ("/language", 413), ("/compose/save", 303)],
+    ids=["sign-in", "language", "compose"],
+)
 @pytest.mark.parametrize("kind", ["multipart/form-data; boundary=b", "application/x-www-form-urlencoded"])
-def test_who_is_not_signed_in_sends_little(visitor: Visitor, path: str, kind: str):
+def test_who_is_not_signed_in_sends_little(visitor: Visitor, path: str, status: int, kind: str):
     body = io.BytesIO(b"x" * 70_000)
     answer = visitor.client.post(path, input_stream=body, content_type=kind, headers={"Accept": "text/html"})
-    assert answer.status_code == 413
+    assert answer.status_code == status
     # nothing of it was read
     assert body.tell() == 0
 
@@ -171,6 +175,16 @@ def test_a_part_of_a_page_that_needs_signing_in_sends_the_whole_page_there(visit
     answer = visitor.get("/mail/inbox", headers=shown)
     assert answer.status_code == 204
     assert answer.headers["HX-Redirect"] == "/sign-in?next=/mail/sent"
+
+
+def test_a_form_of_a_session_that_is_over_leads_to_signing_in(person: Visitor):
+    form = {"csrf_token": person.token(), "text": "Too late"}
+    person.client.delete_cookie("mailrecall_session")
+    answer = person.post("/compose/save", form)
+    assert (answer.status_code, answer.location) == (303, "/sign-in")
+    answer = person.post("/compose/save", form, headers={"HX-Request": "true"})
+    assert answer.status_code == 204
+    assert answer.headers["HX-Redirect"].startswith("/sign-in")
 
 
 def test_pages_let_nothing_run_that_is_not_ours(visitor: Visitor):
@@ -245,8 +259,8 @@ def test_every_page_but_a_few_asks_who_is_there(web: Gateway, visitor: Visitor):
             continue
         path = example_path(web.app, rule)
         for method in (rule.methods or set()) & {"GET", "POST"}:
-            answer = visitor.get(path) if method == "GET" else visitor.submit(path)
-            assert answer.status_code == 303, (method, path)
-            assert answer.location.startswith("/sign-in"), (method, path)
-            asked += 1
+            for answer in [visitor.get(path)] if method == "GET" else [visitor.submit(path), visitor.post(path)]:
+                assert answer.status_code == 303, (method, path)
+                assert answer.location.startswith("/sign-in"), (method, path)
+                asked += 1
     assert asked >= 3

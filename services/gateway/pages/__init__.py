@@ -3,7 +3,8 @@
 Rendered here with Jinja, made quick with htmx, whole without scripts. They call the same use cases as the API does.
 """
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, request
+from werkzeug.wrappers import Response
 
 from services.gateway import limiting
 from services.gateway.pages import (
@@ -24,6 +25,10 @@ from services.gateway.pages import (
 )
 from services.gateway.settings import GatewaySettings
 
+_OPEN = (signing_in, provider_sign_in, help_page)
+"""What is there for everybody."""
+_INSIDE = (mail, compose, recalls, preferences, console)
+
 
 def register(app: Flask, settings: GatewaySettings) -> None:
     """Give the application its pages; after the API, whose errors stay its own."""
@@ -35,8 +40,16 @@ def register(app: Flask, settings: GatewaySettings) -> None:
     pages.before_request(sessions.load)
     pages.before_request(limiting.count_page)
     pages.before_request(sessions.bound)
+    pages.before_request(_sign_in_first)
     pages.before_request(csrf.check)
-    for subject in (signing_in, provider_sign_in, help_page, mail, compose, recalls, preferences, console):
+    for subject in (*_OPEN, *_INSIDE):
         pages.register_blueprint(subject.blueprint)
     errors.register(app, pages)
     app.register_blueprint(pages)
+
+
+def _sign_in_first() -> Response | None:
+    """Ask to sign in before anything else is looked at: the token of a form is of a session that is over."""
+    if request.blueprint in {f"pages.{subject.blueprint.name}" for subject in _OPEN}:
+        return None
+    return sessions.require()
