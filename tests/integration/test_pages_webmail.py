@@ -83,8 +83,9 @@ def test_a_message_is_unread_until_it_is_opened(web, firm, alice, bob):
     send(web, firm.people[0], [firm.people[1]], "Unread first")
     assert 'class="row unread"' in text(bob, "/mail/inbox")
     address = newest(bob, "inbox")
-    assert bob.client.head(address).status_code == 200
-    assert 'class="row unread"' in text(bob, "/mail/inbox")
+    for path in (address, f"{address}/body", f"/compose/reply/{address.rpartition('/')[2]}"):
+        assert bob.client.head(path).status_code == 200
+        assert 'class="row unread"' in text(bob, "/mail/inbox"), path
     assert "Some text" in text(bob, address)
     assert 'class="row unread"' not in text(bob, "/mail/inbox")
     assert bob.submit(f"{address}/unread").location == "/mail/inbox"

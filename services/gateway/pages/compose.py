@@ -70,7 +70,10 @@ def edit(draft_id: int) -> AnyResponse:
 
 @blueprint.get("/reply/<copy_id:copy_id>")
 def reply(copy_id: int) -> AnyResponse:
-    """Answer a message; that reads it (R2)."""
+    """Answer a message; that reads it (R2). To look whether it is there (HEAD) is not a read."""
+    if request.method == "HEAD":
+        mailbox.look(process().databases, account(), copy_id)
+        return Response()
     opened = mailbox.open_message(process().databases, account(), copy_id, now=clock.now())
     written = opened.entry.accepted_at
     when = f"{languages.moment(written)} {languages.zone_of(written)}"

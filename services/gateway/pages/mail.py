@@ -75,6 +75,9 @@ def message(slug: str, copy_id: int) -> AnyResponse:
 def body(slug: str, copy_id: int) -> Response:
     """R2: show a message's HTML, for the frame that it is kept in."""
     _folder(slug)
+    if request.method == "HEAD":
+        mailbox.look(process().databases, account(), copy_id)
+        return Response()
     remote = "images" in request.args
     shown = mailbox.content(process().databases, account(), copy_id, now=clock.now())
     html = parts.readable(shown).html or ""
