@@ -53,7 +53,7 @@ def test_r11_r15_r18_r22_r25_a_recall_in_the_browser(visit: Visits, stack: Stack
     page = window.open_newest("sent", "Salaries")
     expect(page.locator(".recall-mark .badge")).to_have_text(WORDS[language]["partial"])
     page.click(".recall-mark a")
-    assert page.url == recall
+    page.wait_for_url(recall)
     expect(other.go("/mail/inbox").locator(".list .empty")).to_be_visible()
 
     report = window.open_newest("inbox", WORDS[language]["report"])
