@@ -48,8 +48,10 @@ def of_problem(error: Problem) -> Response:
 
 
 def show(status: HTTPStatus, detail: str | None = None) -> Response:
-    """Return an error page; or its words alone, where htmx puts them into a page."""
+    """Return an error page; or its words alone, for a script that tells them in the page it belongs to."""
     title, words = _words(status)
+    if "HX-Request" in request.headers:
+        return page("error_words.html", status=status, words=detail or words)
     return page("error.html", status=status, title=title, detail=detail or words, code=status.value)
 
 

@@ -21,6 +21,19 @@
     document.getElementById("subject")?.focus({ preventScroll: true });
   });
 
+  const refresh = () => htmx.trigger("#refreshing", "refresh");
+  document.addEventListener("htmx:responseError", (event) => {
+    if (event.detail.xhr.status === 404 && event.detail.elt.matches(".row")) refresh();
+  });
+
+  // a list that was asked for before a message was opened, or by itself, does not know of it
+  document.addEventListener("htmx:afterSettle", () => {
+    for (const row of document.querySelectorAll(".row")) {
+      if (new URL(row.href).pathname === location.pathname) row.setAttribute("aria-current", "true");
+      else row.removeAttribute("aria-current");
+    }
+  });
+
   document.addEventListener("keydown", (event) => {
     const row = event.target.closest?.(".row");
     if (!row || !["ArrowDown", "ArrowUp", "Home", "End"].includes(event.key)) return;
@@ -36,7 +49,12 @@
     const tick = setInterval(() => {
       const left = Math.ceil((end - performance.now()) / 1000);
       if (left > 0) toast.querySelector("[data-left]").textContent = left;
-      else { clearInterval(tick); toast.remove(); }
+      else {
+        clearInterval(tick);
+        toast.remove();
+        // it lies in Sent once it is delivered: in a moment, or a little later where there is much to do
+        for (const seconds of [1, 3, 10]) setTimeout(refresh, seconds * 1000);
+      }
     }, 250);
     // to load the page anew must not count down again
     history.replaceState(history.state, "", location.pathname);

@@ -50,8 +50,21 @@
   });
 
   const lost = (shown) => { document.getElementById("connection-lost").hidden = !shown; };
+  // what a page asked by itself and did not get is told as long as that lasts; what somebody asked for, until they have read it
+  const refused = (words) => {
+    const told = document.getElementById("refusal").content.cloneNode(true);
+    told.querySelector("p").textContent = words;
+    document.getElementById("notices").replaceChildren(told);
+  };
   document.addEventListener("htmx:sendError", () => lost(true));
-  document.addEventListener("htmx:responseError", () => lost(true));
-  document.addEventListener("htmx:afterOnLoad", () => lost(false));
+  document.addEventListener("htmx:responseError", (event) => {
+    const { xhr, elt, requestConfig } = event.detail;
+    const answered = new DOMParser().parseFromString(xhr.responseText, "text/html");
+    const words = answered.querySelector("[data-words]")?.textContent;
+    if (!words || "X-Background" in requestConfig.headers) lost(true);
+    else refused((xhr.status === 404 && elt.closest("[data-gone]")?.dataset.gone) || words);
+  });
+  // htmx says this of refusals too, right after it told of them
+  document.addEventListener("htmx:afterOnLoad", (event) => { if (event.detail.successful) lost(false); });
   window.mailrecall = { lost };
 })();
