@@ -226,25 +226,6 @@ def test_what_cannot_be_sent_is_kept_as_a_draft(web, firm, databases, to: str, s
 
 
 @pytest.mark.rule(28)
-def test_r28_drafts_save_themselves_and_notice_another_window(web, firm, alice):
-    htmx = {"HX-Request": "true"}
-    first = alice.submit("/compose/save", {"text": "one"}, headers=htmx).get_data(as_text=True)
-    assert "<html" not in first
-    fields = dict(re.findall(r'name="(draft_id|version)" value="(\d+)"', first))
-    again = alice.submit("/compose/save", {"text": "two", **fields}, headers=htmx).get_data(as_text=True)
-    assert dict(re.findall(r'name="(draft_id)" value="(\d+)"', again)) == {"draft_id": fields["draft_id"]}
-    stale = alice.submit("/compose/save", {"text": "three", **fields}, headers=htmx).get_data(as_text=True)
-    assert "changed somewhere else" in stale
-    assert "two" in text(alice, f"/compose/{fields['draft_id']}")
-    files = {"files": (io.BytesIO(b"x"), "x.bin")}
-    filled = {"text": "two", "draft_id": fields["draft_id"], "version": "2", **files}
-    kept = alice.submit("/compose/save", filled, headers=htmx)
-    assert "x.bin" in kept.get_data(as_text=True)
-    dropped = {"text": "two", "draft_id": fields["draft_id"], "version": "3", "drop": "0"}
-    assert "x.bin" not in alice.submit("/compose/save", dropped, headers=htmx).get_data(as_text=True)
-
-
-@pytest.mark.rule(28)
 def test_r28_what_was_sent_can_be_taken_back_for_a_while(web, firm, databases, bob):
     person = companies.hire(databases, f"hasty@{firm.domain}")
     with databases.control() as control:

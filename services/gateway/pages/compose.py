@@ -1,7 +1,7 @@
 """Writing: drafts that save themselves, sending with a while to change one's mind (R28), replies and forwards."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -17,7 +17,7 @@ from mailrecall.mime.compose import NewAttachment
 from services.gateway import drafting, mailbox, outgoing, sending
 from services.gateway.current import account, process
 from services.gateway.drafting import Saved, Typed
-from services.gateway.pages import languages, quoting, sessions
+from services.gateway.pages import errors, languages, quoting, sessions
 from services.gateway.pages.rendering import page
 from services.gateway.pages.wording import told, told_of_recipients, unsubjected
 from services.gateway.problems import CATALOGUE, Code, FieldError, Problem, not_found
@@ -30,6 +30,9 @@ _SEPARATORS = re.compile(r"[,;，；\n\r\t]+")
 _IDENTIFIER = re.compile(r"<[^<>\s]{1,900}>")
 _OCTETS = "application/octet-stream"
 _MOST_TYPED = 10_000
+_AS_ENCODED = 1.4
+"""How much larger a file is in mail: base64 makes four octets of three, in lines, and the text wants room too."""
+_LONGEST_NUMBER = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +52,13 @@ class Page:
     """What the page shows besides."""
 
     saved: Saved | None = None
+    draft_id: str = ""
+    version: str = ""
+    """What the next saving is of. After a failure what it was of before: newer words of another window would be
+    written over, and what was sent already would become a draft again."""
     error: str | None = None
     fields: dict[str, str] = field(default_factory=dict)
     """What is wrong with single fields."""
-    just_saved: bool = False
 
 
 @blueprint.get("")
@@ -65,7 +71,7 @@ def new() -> AnyResponse:
 def edit(draft_id: int) -> AnyResponse:
     """Go on with a draft."""
     saved = drafting.find(process(), account(), draft_id)
-    return _form(_form_of(saved), Page(saved=saved))
+    return _form(_form_of(saved), _page_of(saved))
 
 
 @blueprint.get("/reply/<copy_id:copy_id>")
@@ -98,9 +104,9 @@ def save() -> AnyResponse:
     try:
         saved = _save(exact=True)
     except Problem as problem:
-        return _failed(problem, _find_saved())
+        return _failed(problem, None)
     if "HX-Request" in request.headers:
-        return page("compose_state.html", shown=Page(saved=saved, just_saved=True))
+        return page("compose_state.html", shown=_page_of(saved))
     sessions.notify(_("Draft saved."))
     return redirect(url_for("pages.compose.edit", draft_id=saved.draft.copy_id), 303)
 
@@ -113,7 +119,7 @@ def send() -> AnyResponse:
         saved = _save(exact=False)
         sent = drafting.send(process(), account(), saved.draft.copy_id, _any, delay=None, now=clock.now())
     except Problem as problem:
-        return _failed(problem, saved or _find_saved())
+        return _failed(problem, saved)
     return _sent(sent)
 
 
@@ -191,15 +197,15 @@ def _save(*, exact: bool) -> Saved:
     if number is None:
         return drafting.create(process(), account(), typed, now=clock.now())
     version = request.form.get("version", "")
-    return drafting.replace(
-        process(), account(), number, typed, (lambda v: str(v) == version) if exact else _any, now=clock.now()
-    )
+    # which files to remove is told by their places, which another version may have others in
+    matches = (lambda v: str(v) == version) if exact or _dropped() else _any
+    return drafting.replace(process(), account(), number, typed, matches, now=clock.now())
 
 
 def _attachments(number: int | None) -> list[NewAttachment] | None:
     """Return all files of the draft: those that stay, then those that came with the form; None where none changes."""
     added = [file for file in request.files.getlist("files") if file.filename]
-    dropped = {int(given) for given in request.form.getlist("drop") if given.isdecimal()}
+    dropped = {int(given) for given in _dropped()}
     if not added and not dropped:
         return None
     there: list[NewAttachment] = []
@@ -211,6 +217,11 @@ def _attachments(number: int | None) -> list[NewAttachment] | None:
     return [*kept, *map(_attachment, added)]
 
 
+def _dropped() -> list[str]:
+    # Python refuses to make numbers of very many digits
+    return [given for given in request.form.getlist("drop") if given.isdecimal() and len(given) <= _LONGEST_NUMBER]
+
+
 def _attachment(file: FileStorage) -> NewAttachment:
     name = _line(file.filename or "").strip() or _("file")
     media_type = file.mimetype if re.fullmatch(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+", file.mimetype or "") else _OCTETS
@@ -220,21 +231,38 @@ def _attachment(file: FileStorage) -> NewAttachment:
 
 
 def _failed(problem: Problem, saved: Saved | None) -> Response:
-    shown = _shown(problem, saved)
+    """Show what went wrong; to a script in words alone: what was typed is in its page.
+
+    Args:
+        problem: why.
+        saved: the draft as it was saved before that; None: it was not.
+    """
+    shown, status = _shown(problem, saved), CATALOGUE[problem.code].status
     if "HX-Request" in request.headers:
-        # with a status of success, so that htmx puts the words where they belong
-        return page("compose_state.html", shown=shown)
-    return _form(_typed_form(), shown, CATALOGUE[problem.code].status)
+        return errors.show(status, shown.error or " ".join(shown.fields.values()))
+    return _form(_typed_form(), shown, status)
 
 
 def _shown(problem: Problem, saved: Saved | None) -> Page:
     fields = told_of_recipients(problem, {name: _list(request.form.get(name, "")) for name in ("to", "cc", "bcc")})
-    error = None if fields else told(problem) or _("That did not work. Check the message and try again.")
-    return Page(saved=saved, error=error, fields=fields)
+    if problem.code is Code.NOT_FOUND:
+        error: str | None = _("This draft is not there any more: it was sent or discarded, in another window perhaps.")
+    else:
+        error = None if fields else told(problem) or _("That did not work. Check the message and try again.")
+    if saved is not None:
+        return replace(_page_of(saved), error=error, fields=fields)
+    given = {name: request.form.get(name, "")[:_LONGEST_NUMBER] for name in ("draft_id", "version")}
+    return Page(saved=_find_saved(), **given, error=error, fields=fields)
+
+
+def _page_of(saved: Saved) -> Page:
+    return Page(saved=saved, draft_id=str(saved.draft.copy_id), version=str(saved.draft.version))
 
 
 def _form(form: Form, shown: Page, status: int = HTTPStatus.OK) -> Response:
-    return page("compose.html", status, form=form, shown=shown, title=unsubjected(form.subject))
+    settings = process().settings
+    most_files = int(min(settings.max_upload, settings.max_message_size) / _AS_ENCODED)
+    return page("compose.html", status, form=form, shown=shown, title=unsubjected(form.subject), most_files=most_files)
 
 
 def _form_of(saved: Saved) -> Form:
@@ -266,7 +294,7 @@ def _draft_id() -> int | None:
     given = request.form.get("draft_id", "")
     if not given:
         return None
-    if not given.isdecimal() or len(given) > 18:  # noqa: PLR2004 - longer is none
+    if not given.isdecimal() or len(given) > _LONGEST_NUMBER:
         raise not_found("draft")
     return int(given)
 
