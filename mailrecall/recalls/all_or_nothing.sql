@@ -7,6 +7,7 @@ WITH reopened AS (
                                                 AND (u.state = 'unreachable' OR u.counts @? '$.*.unreachable'))
        AND EXISTS (SELECT FROM recall r JOIN decision d ON d.recall_id = r.id AND d.attempt = r.attempt
                     WHERE r.id = b.recall_id AND r.state = 'settled' AND r.purged_at IS NULL AND d.verdict = 'release')
+       AND NOT EXISTS (SELECT FROM undo v WHERE v.recall_id = b.recall_id)
     RETURNING b.batch, b.shard
 ), running AS (
     UPDATE recall SET state = 'running', result = NULL, settled_at = NULL, deadline_at = %(deadline_at)s, attempt = attempt + 1,

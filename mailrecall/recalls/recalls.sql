@@ -49,6 +49,8 @@ WITH reopened AS (
        AND (b.state = 'unreachable' OR b.counts @? '$.*.unreachable')
        -- R26: what was purged of its ledger would be taken for gone
        AND EXISTS (SELECT FROM recall r WHERE r.id = b.recall_id AND r.state = 'settled' AND r.purged_at IS NULL)
+       -- R26: nor while an undo puts back what it took; when that is done, asking again begins another recall
+       AND NOT EXISTS (SELECT FROM undo v WHERE v.recall_id = b.recall_id)
        -- of all or nothing, only what was decided to go is carried on with
        AND NOT EXISTS (SELECT FROM recall r JOIN decision d ON d.recall_id = r.id AND d.attempt = r.attempt
                         WHERE r.id = b.recall_id AND d.verdict = 'release')

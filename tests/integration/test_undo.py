@@ -246,6 +246,41 @@ def test_r12_r26_asking_again_is_the_same_undo_and_then_the_message_can_be_recal
         assert views.of_messages(connection, [message_id | 1])[message_id].undo is UndoState.RESTORED
 
 
+@pytest.mark.rule(12, 26)
+def test_r12_r26_asking_again_while_it_is_undone_takes_nothing_where_a_shard_had_not_answered(process, databases):
+    firm = company.found(databases, people=9)
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(process)
+    start = clock.now()
+    asked = correspondence.ask(databases, sender, message_id, now=start, deadline=timedelta(minutes=1))
+    assert isinstance(asked, Requested)
+    dispatch.run(process, Task.PLAN)
+    with databases.control() as connection:
+        connection.execute(
+            "UPDATE outbox SET due_at = due_at + interval '1 day'"
+            " WHERE task = 'recall.withdraw' AND args ->> 'shard' = '1'"
+        )
+    dispatch.run(process, Task.WITHDRAW)
+    reconcile(process, now=start + timedelta(minutes=1, seconds=process.settings.statement_timeout + 1))
+    dispatch.run(process, Task.SETTLE, now=clock.now() + timedelta(minutes=3))
+    with databases.control() as connection:
+        view = views.get(connection, asked.recall.id)
+    assert view is not None
+    assert 0 < view.tally[Outcome.UNREACHABLE] < len(others)
+
+    assert isinstance(ask_undo(databases, firm.postmaster, view), undoing.Undoing)
+    meanwhile = correspondence.ask(databases, sender, message_id)
+    assert isinstance(meanwhile, Requested)
+    assert (meanwhile.created, meanwhile.recall.state) == (False, view.state)
+    with databases.control() as connection:
+        mark = views.of_messages(connection, [message_id | 1])[message_id]
+    assert (mark.public_id, mark.undo) == (view.public_id, UndoState.RESTORING)  # this is what whoever asks is shown
+    dispatch.run(process)
+
+    assert copies(databases, message_id).keys() == {person.id for person in others}
+
+
 @pytest.mark.rule(26, 27)
 def test_r26_r27_every_step_of_an_undo_is_in_the_audit_trail(process, databases):
     firm, other = (company.found(databases, people=3) for _ in range(2))
