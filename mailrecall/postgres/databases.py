@@ -14,6 +14,14 @@ from mailrecall.postgres.breaker import Breaker
 from mailrecall.settings import Settings
 
 
+class TransactionLostError(psycopg.OperationalError):
+    """The server ended a transaction in which nothing had been said for too long; nothing of it was done.
+
+    The process was held up, which is nobody's fault and passes. psycopg calls it an internal error (25P03), which would
+    be a bug of ours; under this name it is what it is everywhere: an outage, worth another try.
+    """
+
+
 class HouseConnection(Connection[TupleRow]):
     """A connection that knows the databases it is one of: what a shard cannot tell alone, the control database can."""
 
@@ -35,7 +43,8 @@ def databases_of(connection: Connection[Any]) -> "Databases":
 class Databases:
     """Pools that are opened on first use, so that a forked worker opens its own.
 
-    Each `with` block is one transaction: committed at its end, rolled back when it raises.
+    Each `with` block is one transaction: committed at its end, rolled back when it raises. One that fell silent for too
+    long raises `TransactionLostError`.
     """
 
     def __init__(self, settings: Settings, application: str) -> None:
@@ -139,17 +148,20 @@ class _Database:
     def connection(self) -> Iterator[Connection[TupleRow]]:
         """Give a connection for one transaction."""
         errors = self._errors()
-        with ExitStack() as transaction:
-            try:
-                timeout = self._breaker.admit(self._timeout)
-                connection = transaction.enter_context(self._pool.connection(timeout=timeout))
-            except PoolTimeout:
-                # a pool whose connections are all in use times out too, and says nothing of the server
-                if self._errors() > errors:
-                    self._breaker.failed()
-                raise
-            self._breaker.answered()
-            yield connection
+        try:
+            with ExitStack() as transaction:
+                try:
+                    timeout = self._breaker.admit(self._timeout)
+                    connection = transaction.enter_context(self._pool.connection(timeout=timeout))
+                except PoolTimeout:
+                    # a pool whose connections are all in use times out too, and says nothing of the server
+                    if self._errors() > errors:
+                        self._breaker.failed()
+                    raise
+                self._breaker.answered()
+                yield connection
+        except psycopg.errors.IdleInTransactionSessionTimeout as error:
+            raise TransactionLostError(str(error)) from error
 
     def close(self) -> None:
         """Close its connections."""

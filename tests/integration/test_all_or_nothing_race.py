@@ -37,6 +37,7 @@ ATOMIC_RECALLS = int(os.environ.get("ATOMIC_RECALLS", "1000"))
 READERS = 3
 MOVERS = 2
 OUTAGES = (psycopg.OperationalError, PoolTimeout)
+"""Among them a lock that somebody who decides holds for too long, and a transaction that was held up itself."""
 
 
 class DiedError(Exception):
@@ -109,8 +110,11 @@ def look_around(databases: Databases, undertaking: Undertaking, opens: float, ov
             ways = OPENING if chance.random() < opens else WAYS
             name = chance.choice(sorted(ways))
             began = time.monotonic()
-            with databases.shard(person.shard) as connection:
-                there = ways[name](connection, person, undertaking.message_id)
+            try:
+                with databases.shard(person.shard) as connection:
+                    there = ways[name](connection, person, undertaking.message_id)
+            except OUTAGES:
+                continue  # held up while deciding, or behind somebody who was: people are told to try again
             # only now is it known: what is read counts once it is committed
             looks.append(Look(person.id, name, began, time.monotonic(), there))
     return looks

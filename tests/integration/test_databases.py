@@ -8,8 +8,9 @@ import pytest
 from psycopg_pool import PoolTimeout
 
 from mailrecall.embedded.ports import free_ports
+from mailrecall.outbox.running import is_outage
 from mailrecall.postgres.breaker import AwayError
-from mailrecall.postgres.databases import Databases
+from mailrecall.postgres.databases import Databases, TransactionLostError
 
 
 def test_a_shard_that_is_away_is_not_asked_by_everybody(settings):
@@ -77,3 +78,32 @@ def test_a_pool_in_use_says_nothing_of_the_server(settings):
             assert connection.execute("SELECT 1").fetchone() == (1,)
     finally:
         busy.close()
+
+
+@pytest.mark.parametrize("last", ["statement", "commit"])
+def test_a_transaction_that_was_held_up_is_an_outage_and_no_bug(settings, databases, last):
+    with pytest.raises(TransactionLostError) as lost:
+        fall_silent(settings, databases, last)
+    assert isinstance(lost.value, psycopg.OperationalError)
+    assert is_outage(lost.value)
+    # and it was that transaction alone
+    with databases.control() as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def fall_silent(settings, databases, last):
+    """Begin a transaction and say nothing until the server has ended it."""
+    with databases.control() as connection:
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
+        until_ended(settings, connection.info.backend_pid)
+        if last == "statement":
+            connection.execute("SELECT 1")
+
+
+def until_ended(settings, pid):
+    """Wait until the server has ended a session."""
+    with psycopg.connect(settings.control_url, autocommit=True) as other:
+        until = time.monotonic() + 60
+        while other.execute("SELECT FROM pg_stat_activity WHERE pid = %s", (pid,)).fetchone() is not None:
+            assert time.monotonic() < until, "the server did not end it"
+            time.sleep(0.01)

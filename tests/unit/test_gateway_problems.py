@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 from marshmallow.exceptions import SCHEMA
 
 from mailrecall.domain.recalls import Refusal
-from mailrecall.postgres.databases import Databases
+from mailrecall.postgres.databases import Databases, TransactionLostError
 from mailrecall.wiring import Process
 from services.gateway.app import create_app
 from services.gateway.problems import CATALOGUE, MOST_ERRORS, Code, FieldError, Problem, catalogue_entry, invalid
@@ -36,6 +36,16 @@ def test_every_code_has_its_place_in_the_catalogue():
 def test_r10_every_refusal_is_a_problem_of_the_same_name():
     assert {refusal.value for refusal in Refusal} <= {code.value for code in Code}
     assert _DETAILS.keys() == set(Refusal)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/sign-in"])
+def test_a_transaction_that_was_held_up_is_to_be_tried_again(app, monkeypatch, path):
+    def held_up(**_: object) -> None:
+        raise TransactionLostError("terminating connection due to idle-in-transaction timeout")
+
+    endpoint, _ = app.url_map.bind("localhost").match(path)
+    monkeypatch.setitem(app.view_functions, endpoint, held_up)
+    assert app.test_client().get(path).status_code == 503
 
 
 def test_a_problem_has_the_form_of_the_rfc(app):
