@@ -19,7 +19,7 @@ from mailrecall.mailstore.withdrawal import Counts
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
 from mailrecall.outbox.work import Work
-from mailrecall.postgres import queries
+from mailrecall.postgres import clocks, queries
 from mailrecall.recalls import all_or_nothing, lanes
 from mailrecall.recalls.views import RecallView, get
 
@@ -174,7 +174,9 @@ def settle(connection: Connection[Any], recall_id: int, *, now: datetime) -> Rec
     view = get(connection, recall_id)
     if view is None:
         return None
-    parameters = {"recall_id": recall_id, "result": result_of(view.tally), "now": now}
+    # R26: the retention is counted from here
+    settled_at = clocks.later(connection, now)
+    parameters = {"recall_id": recall_id, "result": result_of(view.tally), "now": settled_at}
     if not connection.execute(_SQL["settle"], parameters).rowcount:
         return None
     outbox.add(connection, [work.summarise(recall_id)], due_at=now)

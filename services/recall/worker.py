@@ -16,6 +16,7 @@ from services.recall.reconciling import reconcile
 from services.recall.requesting import admit_request
 from services.recall.restoring import restore_batch
 from services.recall.settling import settle_recall
+from services.recall.ticking import tick
 from services.recall.withdrawing import withdraw_batch
 
 process = bootstrap_worker(Settings, "recall")
@@ -56,10 +57,10 @@ def show_outcomes(**_: object) -> None:
 @app.task(name=Task.RECONCILE.value, send_events=False)
 def reconcile_now() -> None:
     """Beat's task: it has no outbox row, the next tick is its retry."""
-    reconcile(process, now=clock.now())
+    tick(process, reconcile, now=clock.now())
 
 
 @app.task(name=Task.PURGE.value)
 def purge_now() -> None:
     """R26: beat's task, as above: what one run leaves is the next one's."""
-    purge(process, now=clock.now())
+    tick(process, purge, now=clock.now())
