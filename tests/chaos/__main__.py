@@ -18,9 +18,9 @@ def main() -> int:
     parser.add_argument("--plant", action="store_true", help="plant a bug that has to be found")
     parser.add_argument("--report", type=Path, help="a file for the report, as JSON")
     given = parser.parse_args()
-    with hunting(plant=given.plant) as scene:
+    with hunting(plant=given.plant) as hunt:
         started = time.monotonic()
-        report = run(scene, number=given.seed, operations=given.operations, faults=given.faults)
+        report = run(hunt, number=given.seed, operations=given.operations, faults=given.faults)
         seconds = time.monotonic() - started
     summary = {
         "seed": given.seed,
@@ -28,6 +28,7 @@ def main() -> int:
         "by_kind": dict(report.operations.most_common()),
         "without_answer": report.unanswered,
         "faults": report.blows.total(),
+        "by_kind_of_fault": report.kinds_of_blows(),
         "by_fault": dict(report.blows.most_common()),
         "recalls": dict(report.endings.most_common()),
         "violations": report.violations,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from itertools import combinations
 
-from mailrecall.domain.copies import Fact
+from mailrecall.domain.copies import Fact, message_of
 from mailrecall.domain.outcomes import Outcome, decide
 
 
@@ -37,6 +37,8 @@ class CopyModel:
     later_possible: set[Fact] = field(default_factory=set)
     seen: bool = False
     """Somebody was shown it, so it was delivered."""
+    copied: bool = False
+    """Its owner may have made a copy of it (IMAP COPY), which the recall reaches like the copy itself."""
 
     @property
     def deleted(self) -> bool:
@@ -87,8 +89,15 @@ class Letter:
     """The recall was seen to be settled."""
     undo_asked: bool = False
     """R26: an undo may be under way, or done."""
+    undone_in_doubt: bool = False
+    """R26: the undo was asked for while some copies counted as unreachable: what was counted of them stays."""
     vanished: bool = False
     """R13: a copy that had been there is gone by the recall, so all are."""
+
+    @property
+    def message(self) -> int:
+        """The message itself, as administrators know it."""
+        return message_of(self.sent_copy)
 
     @property
     def recall_asked(self) -> bool:
@@ -99,6 +108,21 @@ class Letter:
     def kept_one(self) -> bool:
         """Whether something was acknowledged that keeps a copy."""
         return any(copy.known or (copy.later and not self.undo_asked) for copy in self.copies.values())
+
+    def ask_undo(self, *, unreachable: bool) -> None:
+        """An undo is asked for, so the recall was seen to be settled; some copies may count as unreachable."""
+        self.settled = self.undo_asked = True
+        self.undone_in_doubt = unreachable
+
+    def undo_refused(self) -> None:
+        """There is nothing to be undone; where a shard had not answered, the recall may be tried again (R12)."""
+        self.undo_asked = False
+        if self.undone_in_doubt:
+            self.settled = self.undone_in_doubt = False
+            for copy in self.copies.values():
+                copy.known |= copy.later
+                copy.possible |= copy.later_possible
+                copy.later, copy.later_possible = set(), set()
 
     def note(self, copy: CopyModel, fact: Fact, answer: Answer) -> None:
         """Write down what somebody did to a copy."""

@@ -2,6 +2,7 @@
 
 import imaplib
 import poplib
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -67,10 +68,17 @@ class Being:
         except DemoError as error:
             raise ViolationError(str(error)) from None
 
-    def find(self, subject: str) -> dict[str, Any] | None:
-        """Return a copy of that subject as the list of the inbox has it."""
-        page = self.insist("GET", "/folders/inbox/messages", params={"limit": 100}).json()
-        return next((message for message in page["messages"] if message["subject"] == subject), None)
+    def find(self, subject: str, folder: str = "inbox") -> dict[str, Any] | None:
+        """Return a copy of that subject as the list of a folder has it, however long that takes."""
+        return _of_subject(self.insist("GET", f"/folders/{folder}/messages", params={"limit": 100}), subject)
+
+    def look(self, subject: str) -> tuple[Answer, dict[str, Any] | None]:
+        """Look for a copy of that subject in the list of the inbox; DONE with the copy, if there is one."""
+        response = self.ask("GET", "/folders/inbox/messages", params={"limit": 100})
+        if response is None:
+            return Answer.UNKNOWN, None
+        found = _of_subject(response, subject)
+        return Answer.DONE if found else Answer.ABSENT, found
 
     def act(self, method: str, path: str, **arguments: Any) -> Answer:
         """Do something to a copy."""
@@ -85,6 +93,17 @@ class Being:
 
     def read_by_imap(self, subject: str) -> Answer:
         """Fetch a copy's text with a mail program; it has no copy of that subject: ABSENT."""
+        return self._by_imap(subject, lambda client, uid: _text(client, uid, "BODY[TEXT]") is not None)
+
+    def mark_seen_by_imap(self, subject: str) -> Answer:
+        """Have a mail program mark a copy as read (R2)."""
+        return self._by_imap(subject, lambda client, uid: _said(client.uid("STORE", uid, "+FLAGS", r"(\Seen)")))
+
+    def copy_by_imap(self, subject: str) -> Answer:
+        """Have a mail program copy a copy to the archive."""
+        return self._by_imap(subject, lambda client, uid: client.uid("COPY", uid, "Archive")[0] == "OK")
+
+    def _by_imap(self, subject: str, act: Callable[[imaplib.IMAP4, str], bool]) -> Answer:
         try:
             with imaplib.IMAP4(*self._scene.session.imap, timeout=_LIMIT) as client:
                 client.login(self.account.address, company.PASSWORD)
@@ -94,7 +113,7 @@ class Being:
                     # a search finds parts of a subject too: a report names the message that it is about
                     if _text(client, uid, "BODY.PEEK[HEADER.FIELDS (SUBJECT)]") == f"Subject: {subject}".encode():
                         # withdrawn between the two commands: answered with nothing
-                        return Answer.UNKNOWN if _text(client, uid, "BODY[TEXT]") is None else Answer.DONE
+                        return Answer.DONE if act(client, uid) else Answer.UNKNOWN
                 return Answer.ABSENT
         except _UNKNOWN:
             return Answer.UNKNOWN
@@ -120,6 +139,15 @@ class Being:
                 with suppress(*_UNKNOWN):
                     client.quit()
                 client.close()
+
+
+def _of_subject(response: httpx.Response, subject: str) -> dict[str, Any] | None:
+    return next((message for message in response.json()["messages"] if message["subject"] == subject), None)
+
+
+def _said(answer: tuple[str, list[Any]]) -> bool:
+    status, data = answer
+    return status == "OK" and data != [None]
 
 
 def _text(client: imaplib.IMAP4, uid: str, attribute: str) -> bytes | None:
