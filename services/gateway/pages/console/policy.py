@@ -1,5 +1,6 @@
 """The organisation's switches, as a form."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -28,6 +29,8 @@ from services.gateway.pages import languages, sessions
 from services.gateway.pages.rendering import page
 from services.gateway.problems import Code, Problem
 
+_GROUPED: Final = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
+
 blueprint = Blueprint("policy", __name__, url_prefix="/policy")
 
 
@@ -46,8 +49,17 @@ class Number:
 
     def read(self, text: str) -> int | None:
         """Read what was typed; None where it is no number, or out of range."""
+        written = text.strip()
+        if _GROUPED.fullmatch(written):
+            written = written.replace(",", "")
+        elif self.unit > 1:
+            # many people write a comma before the decimals
+            written = written.replace(",", ".")
+        elif not written.isdecimal():
+            # a point may be one between thousands, and then ten thousand would become ten
+            return None
         try:
-            exact = Decimal(text.strip().replace(",", ".")) * self.unit
+            exact = Decimal(written) * self.unit
             value = int(exact.to_integral_value())
         except (InvalidOperation, ValueError, OverflowError):
             return None
