@@ -31,6 +31,14 @@ def json_body(schema: Schema, kind: Callable[..., T]) -> T:
     return load(schema, kind, document)
 
 
+def has_body() -> bool:
+    """Tell whether the request brings a body; one in chunks has no length that would say so."""
+    if request.content_length is not None:
+        return request.content_length > 0
+    # kept by the request, for whoever reads it then
+    return bool(request.get_data())
+
+
 def query(schema: Schema, kind: Callable[..., T]) -> T:
     """Read the query string; a parameter given twice is refused, since nobody can tell which one was meant.
 

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, request
+from flask import Blueprint
 
 from mailrecall import clock
 from mailrecall.directory.tokens import Scope
@@ -67,6 +67,6 @@ def reject_request(public_id: UUID) -> Any:
 
 
 def _decide(public_id: UUID, decision: Approval) -> Any:
-    if request.content_length:
+    if decoding.has_body():
         decoding.json_body(_NOTHING, dict)
     return _BATCH.dump(batching.decide(process(), account(), public_id, decision, now=clock.now()))

@@ -82,7 +82,7 @@ def remove_draft(draft_id: int) -> Any:
 )
 def send_draft(draft_id: int) -> Any:
     """Send a draft as it is saved."""
-    wanted = decoding.json_body(_SENDING, _Sending) if request.content_length else _Sending(None)
+    wanted = decoding.json_body(_SENDING, _Sending) if decoding.has_body() else _Sending(None)
     return sent(drafting.send(process(), account(), draft_id, _matches, delay=wanted.delay, now=clock.now()))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, url_for
 from werkzeug.wrappers import Response
 
 from mailrecall import clock
@@ -81,7 +81,7 @@ def show_held(message_id: int) -> Any:
 )
 def release(message_id: int) -> Any:
     """Have a message delivered."""
-    if request.content_length:
+    if decoding.has_body():
         decoding.json_body(_NOTHING, dict)
     moderating.release(process(), account(), message_id, now=clock.now())
     return Response(status=204)

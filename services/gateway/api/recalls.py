@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, request, send_file, url_for
+from flask import Blueprint, send_file, url_for
 
 from mailrecall import clock, spreadsheets
 from mailrecall.directory.tokens import Scope
@@ -132,7 +132,7 @@ def show_recall(public_id: UUID) -> Any:
 )
 def undo_recall(public_id: UUID) -> Any:
     """R26: put back what a recall took: the same copies, where they lay, unread; for administrators."""
-    reason = decoding.json_body(_UNDOING, _Undoing).reason if request.content_length else None
+    reason = decoding.json_body(_UNDOING, _Undoing).reason if decoding.has_body() else None
     answer = recalling.undo(process(), account(), public_id, reason, now=clock.now())
     link = RECALL_LINK.format(public_id)
     headers = {"Location": link, "Link": f'<{link}>; rel="status"'}

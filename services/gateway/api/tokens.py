@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint
 from werkzeug.wrappers import Response
 
 from mailrecall import clock
@@ -55,7 +55,7 @@ def create_token() -> Any:
     Without a name it stands for a sign-in, and may do all that the account may. With name and scopes it is a personal
     one, to be listed and revoked. Either is shown this once.
     """
-    wanted = decoding.json_body(_NEW, _New) if request.content_length else _New()
+    wanted = decoding.json_body(_NEW, _New) if decoding.has_body() else _New()
     now = clock.now()
     lifetime = timedelta(seconds=wanted.lifetime or process().settings.token_lifetime)
     with process().databases.control() as control:
