@@ -122,13 +122,33 @@ def show(process: Process[GatewaySettings], moderator: Account, message_id: int,
         Problem: the account is no moderator, or the message does not wait.
     """
     with process.databases.control() as control:
-        _require_moderator(control, moderator)
-        held = holding.find_held(control, moderator.organisation_id, message_id, now=now)
-        content = delivery.content(control, message_id) if held else None
-        if held is None or content is None:
-            raise _not_waiting(control, moderator, message_id, now=now)
+        held, content = _waiting(control, moderator, message_id, now=now)
         recipients = holding.envelope_of(control, message_id)
     return Shown(held, recipients, parts.readable(content), parts.attachments(content))
+
+
+def content(process: Process[GatewaySettings], moderator: Account, message_id: int, *, now: datetime) -> bytes:
+    """Return a message that waits as it came in, for what its HTML refers to and what is attached; it is nobody's read.
+
+    Raises:
+        Problem: the account is no moderator, or the message does not wait.
+    """
+    with process.databases.control() as control:
+        return _waiting(control, moderator, message_id, now=now)[1]
+
+
+def attachment(
+    process: Process[GatewaySettings], moderator: Account, message_id: int, index: int, *, now: datetime
+) -> tuple[Attachment, bytes]:
+    """Return an attachment of a message that waits; it is no recipient's download (R5).
+
+    Raises:
+        Problem: the account is no moderator, the message does not wait, or it has no such attachment.
+    """
+    try:
+        return parts.attachment_content(content(process, moderator, message_id, now=now), index)
+    except LookupError:
+        raise not_found("attachment") from None
 
 
 def release(process: Process[GatewaySettings], moderator: Account, message_id: int, *, now: datetime) -> None:
@@ -204,6 +224,15 @@ def _require_administrator(account: Account) -> None:
 def _require_moderator(control: Connection[Any], account: Account) -> None:
     if not audit_rules.is_moderator(control, account):
         raise Problem(Code.NOT_ALLOWED, "Only moderators and administrators decide on held mail.")
+
+
+def _waiting(control: Connection[Any], moderator: Account, message_id: int, *, now: datetime) -> tuple[Held, bytes]:
+    _require_moderator(control, moderator)
+    held = holding.find_held(control, moderator.organisation_id, message_id, now=now)
+    found = delivery.content(control, message_id) if held else None
+    if held is None or found is None:
+        raise _not_waiting(control, moderator, message_id, now=now)
+    return held, found
 
 
 def _not_waiting(control: Connection[Any], moderator: Account, message_id: int, *, now: datetime) -> Problem:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, Response, redirect, request, url_for
 from flask_babel import gettext as _
 from marshmallow import ValidationError
 from werkzeug.wrappers import Response as AnyResponse
@@ -12,9 +12,11 @@ from werkzeug.wrappers import Response as AnyResponse
 from mailrecall import clock
 from mailrecall.domain.audit import Criteria
 from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, clean_reason
+from mailrecall.mime import parts
 from services.gateway import moderating
+from services.gateway.api.messages import attached_file
 from services.gateway.current import account, process
-from services.gateway.pages import sessions
+from services.gateway.pages import html_mail, sessions
 from services.gateway.pages.console import cursors, wording
 from services.gateway.pages.rendering import page
 from services.gateway.problems import Code, Problem
@@ -37,6 +39,21 @@ def listed() -> AnyResponse:
 def show(message_id: int) -> AnyResponse:
     """Show a message to whoever decides on it; no recipient's copy is read by that."""
     return _show(message_id, "", None)
+
+
+@blueprint.get("/<copy_id:message_id>/body")
+def body(message_id: int) -> Response:
+    """Show the message's HTML as its recipients will see it, without pictures from elsewhere."""
+    content = moderating.content(process(), account(), message_id, now=clock.now())
+    html = parts.readable(content).html or ""
+    return html_mail.framed(html_mail.clean(html, parts.inline_images(content)), remote=False)
+
+
+@blueprint.get("/<copy_id:message_id>/attachments/<index:index>")
+def attachment(message_id: int, index: int) -> AnyResponse:
+    """Download an attachment; no recipient's copy is read by that."""
+    found, content = moderating.attachment(process(), account(), message_id, index, now=clock.now())
+    return attached_file(content, found.content_type, found.filename)
 
 
 @blueprint.post("/<copy_id:message_id>/release")
@@ -140,11 +157,15 @@ def _show(message_id: int, reason: str, wrong: str | None, status: int = HTTPSta
         shown = moderating.show(process(), account(), message_id, now=clock.now())
     except Problem as problem:
         return _not_held(problem)
+    html = shown.readable.html
     return page(
         "console/held_message.html",
         status,
         shown=shown,
         held=shown.held,
+        text=shown.readable.text,
+        has_html=html is not None,
+        remote_images=html_mail.clean(html, {}).remote_images if html is not None else 0,
         reason=reason,
         wrong=wrong,
         longest=LONGEST_REASON,
