@@ -55,6 +55,8 @@ class Session:
     """As chosen; None: as the browser says."""
     time_zone: str | None
     """As chosen, an IANA name; None: as the browser says."""
+    moderator: bool
+    """R30: whether they decide on held mail; administrators do."""
 
 
 def begin(connection: Connection[Any], account_id: int, life: Life, *, now: datetime) -> str:
@@ -84,14 +86,15 @@ def find(
     row = connection.execute(_SQL["find"], {"digest": digest, "now": now}).fetchone()
     if row is None:
         return None
-    account_id, created_at, seen_at, notices, language, time_zone = row
+    account_id, created_at, seen_at, notices, language, time_zone, moderator = row
     if prolong and now - seen_at > _PROLONG_AFTER:
         expires_at = life.until(created_at, now)
         connection.execute(_SQL["prolong"], {"digest": digest, "now": now, "expires_at": expires_at})
     account = lookup.account_by_id(connection, account_id)
     if account is None:
         return None
-    return Session(secret, account, [Notice(**notice) for notice in notices], language, time_zone)
+    told = [Notice(**notice) for notice in notices]
+    return Session(secret, account, told, language, time_zone, account.administrator or moderator)
 
 
 def end(connection: Connection[Any], secret: str) -> None:

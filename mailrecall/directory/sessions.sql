@@ -6,7 +6,7 @@ INSERT INTO web_session (digest, account_id, created_at, seen_at, expires_at)
 VALUES (%(digest)s, %(account_id)s, %(now)s, %(now)s, %(expires_at)s)
 
 -- name: find
-SELECT s.account_id, s.created_at, s.seen_at, s.notices, a.pages_language, a.time_zone
+SELECT s.account_id, s.created_at, s.seen_at, s.notices, a.pages_language, a.time_zone, a.moderator
   FROM web_session s JOIN account a ON a.id = s.account_id
  WHERE s.digest = %(digest)s AND s.expires_at > %(now)s AND a.closed_at IS NULL
 

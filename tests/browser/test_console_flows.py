@@ -19,6 +19,7 @@ PAGES = (
     "/console/accounts",
     "/console/groups",
     "/console/held",
+    "/console/rules",
     "/console/holds",
     "/console/trail",
     "/console/policy",

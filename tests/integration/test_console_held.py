@@ -1,5 +1,6 @@
 """R30: held mail in the console: what a moderator sees of it, and who is one."""
 
+import re
 from dataclasses import dataclass
 
 import pytest
@@ -12,7 +13,7 @@ from mailrecall.settings import Settings
 from tests import company as companies
 from tests.browsing import Visitor
 from tests.company import Company
-from tests.gateway import Gateway, gateway
+from tests.gateway import Gateway, example_path, gateway
 
 HTML = (
     '<p>Look at this <b>contract</b></p><script>alert("x")</script><img src="https://tracker.example/1.png" alt="logo">'
@@ -120,3 +121,57 @@ def test_r30_to_moderate_is_nobodys_read_and_nobodys_download(web: Gateway, data
     recall = web.as_(author).post("/recalls", json={"message_id": sent, "reason": "wrong"}).get_json()["id"]
     web.deliver()
     assert web.as_(author).get(f"/recalls/{recall}").get_json()["outcomes"] == {"recalled": 1}
+
+
+@pytest.mark.rule(30)
+def test_r30_a_moderator_has_the_held_mail_and_nothing_else_of_the_console(web: Gateway, scene: Scene):
+    """Every other page of the console, from the route map, is not there."""
+    moderator = signed_in(web, scene.moderator)
+    inbox = moderator.get("/mail/inbox").get_data(as_text=True)
+    assert 'href="/console/held"' in inbox
+    assert 'href="/console"' not in inbox
+    listed = moderator.get("/console/held").get_data(as_text=True)
+    assert "The terms" in listed
+    for path in ("", "/body", "/attachments/0"):
+        assert moderator.get(scene.address + path).status_code == 200, path
+
+    links = set(re.findall(r'href="(/console[^"]*)"', listed))
+    assert links == {"/console/held", scene.address}
+    held, others = 0, 0
+    for rule in web.app.url_map.iter_rules():
+        if not rule.rule.startswith("/console"):
+            continue
+        if rule.rule.startswith("/console/held"):
+            held += 1
+            continue
+        path = example_path(web.app, rule)
+        answer = moderator.get(path) if "GET" in (rule.methods or ()) else moderator.submit(path)
+        assert answer.status_code == 404, rule.rule
+        others += 1
+    assert held >= 6
+    assert others >= 20
+
+
+@pytest.mark.rule(30)
+def test_r30_a_moderator_decides(web: Gateway, databases: Databases):
+    firm = companies.found(databases, people=3)
+    author, recipient, person = firm.people
+    with databases.control() as control:
+        audit_rules.add_rule(control, firm.organisation_id, "Contracts", Criteria(keyword="contract"))
+        audit_rules.set_moderator(control, person.id, moderator=True)
+    sent = [
+        web.as_(author).post("/messages", json={"to": [recipient.address], "subject": f"contract {number}"})
+        for number in range(2)
+    ]
+    released, rejected = (f"/console/held/{answer.get_json()['id'] & ~1}" for answer in sent)
+    moderator = signed_in(web, person, "zh-CN")
+    assert moderator.submit(f"{released}/release").status_code == 303
+    assert moderator.submit(f"{rejected}/reject", {"reason": "Not yet signed"}).status_code == 303
+    web.deliver()
+    (arrived,) = web.as_(recipient).get("/folders/inbox/messages").get_json()["messages"]
+    assert arrived["subject"] == "contract 0"
+    # the role is looked up with every request
+    with databases.control() as control:
+        audit_rules.set_moderator(control, person.id, moderator=False)
+    assert moderator.get("/console/held").status_code == 404
+    assert "/console" not in moderator.get("/mail/inbox").get_data(as_text=True)

@@ -142,7 +142,7 @@ def test_r24_a_hold_needs_a_reason_and_an_account_of_ones_own(firm: Company, adm
 def test_r30_held_mail_is_read_released_and_rejected(web: Gateway, firm: Company, admin: Visitor, stranger: Visitor):
     sender, other = firm.people
     rule = {"name": "Contracts", "keyword": "contract"}
-    assert admin.submit("/console/held/rules", rule).status_code == 303
+    assert admin.submit("/console/rules", rule).status_code == 303
     ids = []
     for number in range(2):
         message = NewMessage(to=[Address.parse(other.address)], subject=f"contract {number}", text="Draft", delay=0)
@@ -179,19 +179,20 @@ def test_r30_held_mail_is_read_released_and_rejected(web: Gateway, firm: Company
     ],
 )
 def test_a_rule_that_cannot_be_is_refused_at_its_field(admin: Visitor, form: dict[str, str], field: str):
-    answer = admin.submit("/console/held/rules", form)
+    answer = admin.submit("/console/rules", form)
     assert answer.status_code == 422
     assert f'id="{field}-error"' in answer.get_data(as_text=True)
 
 
 def test_rules_are_removed_and_only_ones_own(web: Gateway, databases: Databases, stranger: Visitor):
     admin = signed_in(web, companies.found(databases, people=0))
-    admin.submit("/console/held/rules", {"name": "Outside", "external": "true"})
-    shown = text(admin, "/console/held")
-    address = shown.partition('action="/console/held/rules/')[2].partition('"')[0]
-    assert stranger.submit(f"/console/held/rules/{address}").status_code == 404
-    assert admin.submit(f"/console/held/rules/{address}").status_code == 303
-    assert "Outside" not in text(admin, "/console/held").partition("<form")[0]
+    admin.submit("/console/rules", {"name": "Outside", "external": "true"})
+    shown = text(admin, "/console/rules")
+    assert '<td class="what">Outside' in shown
+    address = shown.partition('action="/console/rules/')[2].partition('"')[0]
+    assert stranger.submit(f"/console/rules/{address}").status_code == 404
+    assert admin.submit(f"/console/rules/{address}").status_code == 303
+    assert '<td class="what">Outside' not in text(admin, "/console/rules")
 
 
 def test_health_shows_each_shard_and_nobodys_address(firm: Company, admin: Visitor):
@@ -212,6 +213,7 @@ def test_the_console_is_whole_in_chinese(web: Gateway, firm: Company):
         "/console/accounts": "账户",
         "/console/groups": "群组",
         "/console/held": "待审邮件",
+        "/console/rules": "审核规则",
         "/console/holds": "法律保留",
         "/console/trail": "审计记录",
         "/console/policy": "策略",

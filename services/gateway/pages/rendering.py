@@ -30,6 +30,7 @@ def register(app: Flask) -> None:
         session = sessions.current()
         return {
             "account": session.account if session else None,
+            "moderator": session.moderator if session else False,
             "csrf_token": csrf.token,
             "theme": theme(),
             "now": clock.now(),

@@ -66,6 +66,15 @@ def require_administrator() -> AnyResponse | None:
     return None
 
 
+def require_moderator() -> AnyResponse | None:
+    """Let only those through who decide on held mail (R30); for others there is nothing here."""
+    if (answer := require()) is not None:
+        return answer
+    if not signed_in().moderator:
+        raise Problem(Code.NOT_FOUND, "There is nothing at this address.")
+    return None
+
+
 def current() -> Session | None:
     """Return the session of whoever asks; None where nobody is signed in."""
     return cast("Session | None", g.get("session"))

@@ -1,9 +1,13 @@
-"""R19 to R27, R30: the console, for whoever administers an organisation; to others it does not exist."""
+"""R19 to R27, R30: the console, for whoever administers an organisation; to others it does not exist.
+
+Held mail alone is for moderators as well.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flask import Blueprint, current_app
+from flask import Blueprint, current_app, request
+from werkzeug.wrappers import Response
 
 from mailrecall.domain.recalls import Result, State
 from services.gateway.pages import sessions
@@ -15,6 +19,7 @@ from services.gateway.pages.console import (
     holds,
     policy,
     recalls,
+    rules,
     searching,
     state,
     trail,
@@ -22,10 +27,19 @@ from services.gateway.pages.console import (
 )
 
 blueprint = Blueprint("console", __name__, url_prefix="/console", template_folder="templates")
-blueprint.before_request(sessions.require_administrator)
+
+
+@blueprint.before_request
+def _only_theirs() -> Response | None:
+    """Everything is for administrators, whatever is added here, but what is named."""
+    if request.blueprint == "pages.console.held":
+        return sessions.require_moderator()
+    return sessions.require_administrator()
+
+
 blueprint.add_url_rule("", "home", searching.home)
 
-for subject in (searching, batches, recalls, accounts, groups, held, holds, trail, policy, state):
+for subject in (searching, batches, recalls, accounts, groups, held, rules, holds, trail, policy, state):
     blueprint.register_blueprint(subject.blueprint)
 
 _FILTERS: Mapping[str, Callable[..., Any]] = {

@@ -1,16 +1,13 @@
-"""R30: mail that waits for a moderator, and the rules that hold it."""
+"""R30: mail that waits for a moderator."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from flask import Blueprint, Response, redirect, request, url_for
 from flask_babel import gettext as _
-from marshmallow import ValidationError
 from werkzeug.wrappers import Response as AnyResponse
 
 from mailrecall import clock
-from mailrecall.domain.audit import Criteria
 from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, clean_reason
 from mailrecall.mime import parts
 from services.gateway import moderating
@@ -20,19 +17,17 @@ from services.gateway.pages import html_mail, sessions
 from services.gateway.pages.console import cursors, wording
 from services.gateway.pages.rendering import page
 from services.gateway.problems import Code, Problem
-from services.gateway.schemas.moderation import NewRuleSchema
 
 blueprint = Blueprint("held", __name__, url_prefix="/held")
 
 PAGE: Final = 50
-_RULE = NewRuleSchema()
-_FIELDS = ("name", "group_size", "sender", "keyword")
 
 
 @blueprint.get("")
 def listed() -> AnyResponse:
-    """Show what waits, the longest waiting first, and the rules."""
-    return _list({}, {})
+    """Show what waits, the longest waiting first."""
+    found = moderating.page(process(), account(), limit=PAGE, cursor=cursors.number("cursor"), now=clock.now())
+    return page("console/held.html", held=found.messages, next_cursor=found.next_cursor)
 
 
 @blueprint.get("/<copy_id:message_id>")
@@ -85,71 +80,11 @@ def reject(message_id: int) -> AnyResponse:
     return redirect(url_for("pages.console.held.listed"), 303)
 
 
-@blueprint.post("/rules")
-def add_rule() -> AnyResponse:
-    """Add a rule."""
-    typed = {name: request.form.get(name, "").strip() for name in _FIELDS}
-    typed["external"] = "true" if request.form.get("external") == "true" else ""
-    wanted: dict[str, Any] = {name: value for name, value in typed.items() if value}
-    wrong: dict[str, str] = {}
-    try:
-        rule = _RULE.load(wanted)
-        name = rule.pop("name")
-        moderating.add_rule(process(), account(), name, Criteria(**rule), now=clock.now())
-    except ValidationError as error:
-        wrong = {_field(name): _told(name) for name in error.messages_dict}
-    except Problem as problem:
-        if problem.code is not Code.INVALID:
-            raise
-        wrong = {"name": _("That name is taken, or what the rule looks for cannot be: check the sender's address.")}
-    if wrong:
-        return _list(typed, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
-    sessions.notify(_("The rule counts for what is sent from now on."))
-    return redirect(url_for("pages.console.held.listed"), 303)
-
-
-@blueprint.post("/rules/<index:rule_id>/remove")
-def remove_rule(rule_id: int) -> AnyResponse:
-    """Remove a rule; what it holds stays held."""
-    moderating.remove_rule(process(), account(), rule_id, now=clock.now())
-    sessions.notify(_("The rule is removed; what it holds stays held."))
-    return redirect(url_for("pages.console.held.listed"), 303)
-
-
-def _field(name: str) -> str:
-    return name if name in _FIELDS else "keyword"
-
-
-def _told(name: str) -> str:
-    match name:
-        case "name":
-            return str(_("Give the rule a name."))
-        case "group_size":
-            return str(_("Give a whole number, 1 or more."))
-        case "sender":
-            return str(_("Give a mail address, or @ and a domain."))
-        case _:
-            return str(_("Say at least one thing that the rule looks for."))
-
-
 def _not_held(problem: Problem) -> AnyResponse:
     if problem.code is not Code.NOT_HELD:
         raise problem
     sessions.notify(wording.told(problem), "warning")
     return redirect(url_for("pages.console.held.listed"), 303)
-
-
-def _list(typed: Mapping[str, str], wrong: Mapping[str, str], status: int = HTTPStatus.OK) -> AnyResponse:
-    found = moderating.page(process(), account(), limit=PAGE, cursor=cursors.number("cursor"), now=clock.now())
-    return page(
-        "console/held.html",
-        status,
-        held=found.messages,
-        next_cursor=found.next_cursor,
-        rules=moderating.rules(process(), account()),
-        typed=typed,
-        wrong=wrong,
-    )
 
 
 def _show(message_id: int, reason: str, wrong: str | None, status: int = HTTPStatus.OK) -> AnyResponse:
