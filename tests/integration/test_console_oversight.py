@@ -1,10 +1,13 @@
 """The console's forms: policy, legal holds, audit rules, held mail; the audit trail and health."""
 
+import re
+
 import pytest
 
 from mailrecall import clock
 from mailrecall.directory import lookup
 from mailrecall.domain.addresses import Address
+from mailrecall.domain.policy import Policy
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
 from services.gateway import outgoing
@@ -84,10 +87,50 @@ def test_what_nobody_touched_stays_to_the_second(web: Gateway, databases: Databa
     assert (policy.window_user, policy.tombstone) == (5_000, True)
 
 
+def form_of(page: str) -> dict[str, str]:
+    """The form of the policy as a browser would send it if nobody touched it."""
+    form = dict(re.findall(r'<input type="hidden" name="(shown-\w+)" value="([^"]*)"', page))
+    assert len(form) == 11
+    return {**form, **{name.removeprefix("shown-"): value for name, value in form.items() if value}}
+
+
+@pytest.mark.rule(27)
+def test_r27_two_who_change_the_policy_at_once_both_keep_what_they_changed(web: Gateway, databases: Databases):
+    firm = companies.found(databases, people=0)
+    one, other = signed_in(web, firm), signed_in(web, firm)
+    form = form_of(text(one, "/console/policy"))
+    # the other opens it, changes and saves two switches, while the first still looks at how it was
+    assert other.submit("/console/policy", {**form, "tombstone": "true", "window_user": "48"}).status_code == 303
+    assert one.submit("/console/policy", {**form, "retention": "30"}).status_code == 303
+    policy = policy_of(databases, firm)
+    assert (policy.tombstone, policy.window_user, policy.retention) == (True, 48 * 3600, 30 * 86400)
+
+    # the same switch: nothing is overwritten unseen
+    answer = one.submit("/console/policy", {**form, "window_user": "12", "approval_above": "5"})
+    assert answer.status_code == 409
+    page = answer.get_data(as_text=True)
+    assert 'id="window_user-error"' in page
+    assert 'id="approval_above-error"' not in page
+    assert "Somebody else has changed this in the meantime" in page
+    assert policy_of(databases, firm) == policy
+    # who has seen that and saves again, means it
+    assert (
+        one.submit("/console/policy", {**form_of(page), "window_user": "12", "approval_above": "5"}).status_code == 303
+    )
+    after = policy_of(databases, firm)
+    assert (after.window_user, after.approval_above, after.tombstone) == (12 * 3600, 5, True)
+
+
+def policy_of(databases: Databases, firm: Company) -> Policy:
+    with databases.control() as control:
+        return lookup.policy_of(control, firm.organisation_id)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("window_user", "361"),
+        ("approval_above", "10,00"),
         ("window_admin", "0"),
         ("window_admin", "soon"),
         ("retention", "-1"),

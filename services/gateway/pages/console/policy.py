@@ -77,20 +77,25 @@ NUMBERS: Final[Mapping[str, Number]] = {
 CHOICES: Final[Mapping[str, type[Scope] | type[GroupMode]]] = {"scope": Scope, "group_mode": GroupMode}
 SWITCHES: Final = ("recall_any_channel_admin", "tombstone", "notify_author", "admin_sees_failed_accounts")
 
+_SHOWN: Final = "shown-"
+"""Begins the names of fields that tell what the form showed: what differs from it was changed by whoever sends it."""
+
 
 @blueprint.get("")
 def form() -> AnyResponse:
     """Show how the switches are."""
-    return _page(_typed(policies.show(process(), account())), {})
+    now = _typed(policies.show(process(), account()))
+    return _page(now, now, {})
 
 
 @blueprint.post("")
 def save() -> AnyResponse:
-    """Set what was changed; nothing, where something is wrong."""
+    """Set what was changed; nothing, where something is wrong or somebody else was faster."""
     typed = {name: request.form.get(name, "") for name in (*NUMBERS, *CHOICES, *SWITCHES)}
-    before = _typed(policies.show(process(), account()))
-    # what nobody touched stays to the second, however the form writes it
-    touched = {name: value for name, value in typed.items() if value != before[name]}
+    now = _typed(policies.show(process(), account()))
+    # what nobody touched stays to the second, however the form writes it, and as somebody else has set it meanwhile
+    shown = {name: request.form.get(f"{_SHOWN}{name}", value) for name, value in now.items()}
+    touched = {name: value for name, value in typed.items() if value not in (shown[name], now[name])}
     switches, wrong = dict[str, object](), dict[str, str]()
     for name, value in touched.items():
         read = _read(name, value)
@@ -98,8 +103,10 @@ def save() -> AnyResponse:
             wrong[name] = _told(name)
         else:
             switches[name] = read
-    if wrong:
-        return _page({**before, **typed}, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
+    overtaken = {name: _overtaken() for name in touched if now[name] != shown[name]}
+    if wrong or overtaken:
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if wrong else HTTPStatus.CONFLICT
+        return _page(now, {**now, **touched}, {**overtaken, **wrong}, status)
     if switches:
         try:
             policies.change(process(), account(), switches, now=clock.now())
@@ -107,7 +114,7 @@ def save() -> AnyResponse:
             if problem.code is not Code.INVALID:
                 raise
             wrong = {name: _told(name) for name in switches}
-            return _page({**before, **typed}, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
+            return _page(now, {**now, **touched}, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
     sessions.notify(_("The policy is saved. It counts for what is asked for from now on."))
     return redirect(url_for("pages.console.policy.form"), 303)
 
@@ -136,7 +143,12 @@ def _told(name: str) -> str:
     return str(_("Give a number from %(least)s to %(most)s.", least=least, most=languages.number(most)))
 
 
-def _page(typed: Mapping[str, str], wrong: Mapping[str, str], status: int = HTTPStatus.OK) -> AnyResponse:
-    return page(
-        "console/policy.html", status, typed=typed, wrong=wrong, numbers=NUMBERS, choices=CHOICES, switches=SWITCHES
-    )
+def _overtaken() -> str:
+    return str(_("Somebody else has changed this in the meantime. Save again if yours is to hold."))
+
+
+def _page(
+    shown: Mapping[str, str], typed: Mapping[str, str], wrong: Mapping[str, str], status: int = HTTPStatus.OK
+) -> AnyResponse:
+    kept = {f"{_SHOWN}{name}": value for name, value in shown.items()}
+    return page("console/policy.html", status, kept=kept, typed=typed, wrong=wrong)
