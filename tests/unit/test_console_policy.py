@@ -3,7 +3,7 @@
 import pytest
 
 from mailrecall.domain.policy import DAY, HOUR, LONGEST_RETENTION, LONGEST_WINDOW, MOST_COPIES
-from services.gateway.pages.console.policy import Number
+from services.gateway.pages.console.switches import Number
 
 COPIES = Number(1, 0, MOST_COPIES)
 WINDOW = Number(HOUR, 1, LONGEST_WINDOW)

@@ -6,6 +6,7 @@ Only the `.po` files are kept; they are compiled in memory when the process star
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -124,6 +125,11 @@ def locale() -> Locale:
 def number(value: int) -> str:
     """Write a whole number: 12,345."""
     return str(numbers.format_decimal(value, locale=locale()))
+
+
+def decimal(value: Decimal) -> str:
+    """Write a number with at most four decimals."""
+    return str(numbers.format_decimal(value, format="#,##0.####", locale=locale()))
 
 
 def percent(part: int, whole: int) -> str:

@@ -1,9 +1,6 @@
 """The organisation's switches, as a form."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from http import HTTPStatus
 from typing import Final
 
@@ -12,70 +9,16 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from mailrecall import clock
-from mailrecall.domain.policy import (
-    DAY,
-    HOUR,
-    LONGEST_RETENTION,
-    LONGEST_WINDOW,
-    MOST_COPIES,
-    MOST_RECALLS_PER_HOUR,
-    GroupMode,
-    Policy,
-    Scope,
-)
+from mailrecall.domain.policy import Policy
 from services.gateway import policies
 from services.gateway.current import account, process
 from services.gateway.pages import languages, sessions
+from services.gateway.pages.console.switches import CHOICES, NAMES, NUMBERS, SWITCHES
 from services.gateway.pages.rendering import page
 from services.gateway.problems import Code, Problem
 
-_GROUPED: Final = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
-
 blueprint = Blueprint("policy", __name__, url_prefix="/policy")
 
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """A switch that is a number, as the form shows it: in a unit that people count in."""
-
-    unit: int
-    least: int
-    most: int
-
-    def shown(self, value: int) -> str:
-        """Write a stored value in the form's unit."""
-        text = f"{(Decimal(value) / self.unit).quantize(Decimal('0.0001')):f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-
-    def read(self, text: str) -> int | None:
-        """Read what was typed; None where it is no number, or out of range."""
-        written = text.strip()
-        if _GROUPED.fullmatch(written):
-            written = written.replace(",", "")
-        elif self.unit > 1:
-            # many people write a comma before the decimals
-            written = written.replace(",", ".")
-        elif not written.isdecimal():
-            # a point may be one between thousands, and then ten thousand would become ten
-            return None
-        try:
-            exact = Decimal(written) * self.unit
-            value = int(exact.to_integral_value())
-        except (InvalidOperation, ValueError, OverflowError):
-            return None
-        fits = self.least <= value <= self.most and (self.unit > 1 or exact == value)
-        return value if fits else None
-
-
-NUMBERS: Final[Mapping[str, Number]] = {
-    "window_user": Number(HOUR, 1, LONGEST_WINDOW),
-    "window_admin": Number(HOUR, 1, LONGEST_WINDOW),
-    "retention": Number(DAY, 0, LONGEST_RETENTION),
-    "approval_above": Number(1, 0, MOST_COPIES),
-    "recalls_per_hour": Number(1, 1, MOST_RECALLS_PER_HOUR),
-}
-CHOICES: Final[Mapping[str, type[Scope] | type[GroupMode]]] = {"scope": Scope, "group_mode": GroupMode}
-SWITCHES: Final = ("recall_any_channel_admin", "tombstone", "notify_author", "admin_sees_failed_accounts")
 
 _SHOWN: Final = "shown-"
 """Begins the names of fields that tell what the form showed: what differs from it was changed by whoever sends it."""
@@ -131,7 +74,7 @@ def _read(name: str, value: str) -> object | None:
     if name in NUMBERS:
         return NUMBERS[name].read(value)
     if name in CHOICES:
-        return value if value in list(CHOICES[name]) else None
+        return value if value in CHOICES[name] else None
     return value == "true" if value in ("true", "") else None
 
 
@@ -151,4 +94,4 @@ def _page(
     shown: Mapping[str, str], typed: Mapping[str, str], wrong: Mapping[str, str], status: int = HTTPStatus.OK
 ) -> AnyResponse:
     kept = {f"{_SHOWN}{name}": value for name, value in shown.items()}
-    return page("console/policy.html", status, kept=kept, typed=typed, wrong=wrong)
+    return page("console/policy.html", status, kept=kept, typed=typed, wrong=wrong, switches=NAMES, choices=CHOICES)

@@ -10,6 +10,8 @@ from flask_babel import lazy_gettext as lazy
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import Refusal
 from mailrecall.domain.trail import ActorKind, Event
+from services.gateway.pages import languages
+from services.gateway.pages.console import switches
 from services.gateway.pages.wording import EXPLAINED, OUTCOMES, RESULTS
 from services.gateway.pages.wording import told as told_everywhere
 from services.gateway.problems import Code, Problem
@@ -81,9 +83,18 @@ DETAILS: Final[Mapping[str, LazyString]] = {
     "shards": lazy("Shards"),
     "account": lazy("Account"),
     "address": lazy("Address"),
-    "changes": lazy("Changes"),
-    "changed": lazy("Changed"),
+    "batches": lazy("Pieces of work given up"),
+    "group_size": lazy("Members of its groups, at least"),
+    "sender": lazy("Sender"),
+    "keyword": lazy("Word in subject or text"),
+    "external": lazy("Some recipient is outside"),
 }
+
+_FIXED: Final = frozenset({"outcomes", "result", "refusal"})
+"""Details whose words are the product's own; others are somebody's, and stay as they were written."""
+
+_IDS: Final = frozenset({"rule", "request", "shards"})
+"""Details whose numbers count nothing."""
 
 _PROBLEMS: Final[Mapping[Code, LazyString]] = {
     Code.OWN_REQUEST: lazy("You have asked for this yourself; another administrator has to decide."),
@@ -116,19 +127,25 @@ def actor(value: str) -> str:
 
 
 def detail_name(name: str) -> str:
-    """Return what a detail of a record is called; the few that only operators need are called as they are stored."""
-    return str(DETAILS.get(name, name))
+    """Return what a detail of a record is called; a switch is called as the policy's form calls it."""
+    return str(switches.NAMES.get(name) or DETAILS.get(name, name))
 
 
-def detail(value: object) -> str:
+def detail(value: object, name: str) -> str:
     """Return a detail of a record in words."""
-    if isinstance(value, bool):
-        return str(_("yes") if value else _("no"))
-    if isinstance(value, Mapping):
-        return ", ".join(f"{_named(str(name))}: {detail(one)}" for name, one in value.items())
-    if isinstance(value, list):
-        return ", ".join(detail(one) for one in value)
-    return _named(str(value))
+    match value:
+        case {"from": before, "to": after} if name in switches.NAMES:
+            return switches.change(name, before, after)
+        case bool():
+            return str(_("yes") if value else _("no"))
+        case int() if name not in _IDS:
+            return languages.number(value)
+        case Mapping():
+            return ", ".join(f"{detail(str(key), name)}: {detail(one, name)}" for key, one in value.items())
+        case list():
+            return ", ".join(detail(one, name) for one in value)
+        case _:
+            return _named(str(value)) if name in _FIXED else str(value)
 
 
 def _named(text: str) -> str:
