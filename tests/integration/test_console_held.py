@@ -1,5 +1,6 @@
 """R30: held mail in the console: what a moderator sees of it, and who is one."""
 
+import html
 import re
 from dataclasses import dataclass
 
@@ -10,12 +11,13 @@ from mailrecall.directory.lookup import Account
 from mailrecall.domain.audit import Criteria
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
+from services.gateway.pages.console import held
 from tests import company as companies
 from tests.browsing import Visitor
 from tests.company import Company
 from tests.gateway import Gateway, example_path, gateway
 
-HTML = (
+MARKUP = (
     '<p>Look at this <b>contract</b></p><script>alert("x")</script><img src="https://tracker.example/1.png" alt="logo">'
 )
 
@@ -48,7 +50,7 @@ def scene(web: Gateway, databases: Databases) -> Scene:
         "to": [recipient.address],
         "subject": "The terms",
         "text": "Only programs without HTML show this.",
-        "html": HTML,
+        "html": MARKUP,
         "attachments": [{"filename": "terms.txt", "content": "NDIK"}],
     }
     sent = web.as_(author).post("/messages", json=body).get_json()["id"]
@@ -107,7 +109,7 @@ def test_r30_to_moderate_is_nobodys_read_and_nobodys_download(web: Gateway, data
     body = {
         "to": [recipient.address],
         "subject": "Terms",
-        "html": HTML,
+        "html": MARKUP,
         "attachments": [{"filename": "terms.txt", "content": "NDIK"}],
     }
     sent = web.as_(author).post("/messages", json=body).get_json()["id"]
@@ -175,3 +177,25 @@ def test_r30_a_moderator_decides(web: Gateway, databases: Databases):
         audit_rules.set_moderator(control, person.id, moderator=False)
     assert moderator.get("/console/held").status_code == 404
     assert "/console" not in moderator.get("/mail/inbox").get_data(as_text=True)
+
+
+def test_pages_of_held_mail_say_where_they_lead(web: Gateway, databases: Databases, monkeypatch):
+    """The longest waiting comes first: the next page is newer."""
+    monkeypatch.setattr(held, "PAGE", 1)
+    firm = companies.found(databases, people=2)
+    with databases.control() as control:
+        audit_rules.add_rule(control, firm.organisation_id, "Contracts", Criteria(keyword="contract"))
+    for number in range(2):
+        body = {"to": [firm.people[1].address], "subject": f"contract {number}"}
+        assert web.as_(firm.people[0]).post("/messages", json=body).status_code == 202
+    admin = signed_in(web, firm.postmaster)
+    first = admin.get("/console/held").get_data(as_text=True)
+    assert "contract 0" in first
+    following = re.search(r'<a class="button" rel="next" href="([^"]*)">Newer<', first)
+    assert following
+    last = admin.get(html.unescape(following[1])).get_data(as_text=True)
+    assert "contract 1" in last
+    assert "Longest waiting" in last
+    for page in (first, last):
+        assert "Older" not in page
+        assert "Newest" not in page

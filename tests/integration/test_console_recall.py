@@ -1,5 +1,6 @@
 """The console without scripts: search, preview, batch, approval, a recall's page; and who never sees them."""
 
+import html
 import re
 
 import pytest
@@ -13,6 +14,7 @@ from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
 from services.gateway import outgoing
 from services.gateway.batching import BATCH_WATCH
+from services.gateway.pages.console import batches
 from services.gateway.sending import NewMessage
 from services.gateway.watching import WATCH
 from tests import company as companies
@@ -307,3 +309,18 @@ def test_r22_while_a_recall_goes_on_its_page_asks_again(web, firm: Company, admi
     part = text(admin, batch, headers={"HX-Request": "true"})
     assert "data-settled" in part
     assert "<html" not in part
+
+
+def test_pages_of_a_request_say_where_they_lead(web: Gateway, firm: Company, admin: Visitor, monkeypatch):
+    """Its messages come as they were chosen, not by age."""
+    monkeypatch.setattr(batches, "PAGE", 1)
+    ids = [str(send(web, firm.people[0], [firm.people[1]], f"Page {number}")) for number in range(2)]
+    answer = admin.submit("/console/recall/ask", {"message": ids, "reason": "wrong"})
+    first = text(admin, answer.headers["Location"])
+    following = re.search(r'<a class="button" rel="next" href="([^"]*)">Next page<', first)
+    assert following
+    last = text(admin, html.unescape(following[1]))
+    assert "First page" in last
+    for page in (first, last):
+        assert "Older" not in page
+        assert "Newest" not in page
