@@ -53,3 +53,25 @@ def test_translations_take_the_same_values(catalogue: Path):
         if set(PLACEHOLDER.findall(english)) != set(PLACEHOLDER.findall(chinese))
     }
     assert unlike == {}
+
+
+def test_chinese_has_one_word_for_one_thing():
+    """Undo send is 撤销, undo of a recall 恢复; an organisation is 单位; what a text quotes is called so."""
+    chinese = {english: text for catalogue in CATALOGUES for english, text in translated(catalogue).items()}
+    assert {english for english, text in chinese.items() if "撤销" in text and "Undo" not in english} == set()
+    assert {english for english, text in chinese.items() if "组织" in text} == set()
+    quoting = {
+        (english, quoted): chinese[quoted]
+        for english in chinese
+        for quoted in re.findall("“([^”%]+)”", english)
+        if quoted in chinese
+    }
+    assert quoting
+    assert {key for key, text in quoting.items() if f"“{text}”" not in chinese[key[0]]} == set()
+
+
+def test_chinese_of_what_is_undone_by_a_recalls_undo():
+    chinese = translated(next(catalogue for catalogue in CATALOGUES if catalogue.stem == "console"))
+    undone = {english: text for english, text in chinese.items() if re.search(r"\b[Uu]ndo(ne)?\b", english)}
+    assert undone
+    assert {english for english, text in undone.items() if "恢复" not in text} == set()
