@@ -81,6 +81,20 @@ def pace(public_id: UUID) -> AnyResponse:
     return page("recall_pace.html", settled=True, bars=charts.bars(pacing.pace(process().databases, recall)))
 
 
+@blueprint.post("/recalls/<uuid:public_id>/again")
+def again(public_id: UUID) -> AnyResponse:
+    """R12: try once more what nobody answered for, for the reason that was given (R11)."""
+    progress = recalling.find(process(), account(), public_id)
+    asking = recalling.Asking(progress.author_copy_id, progress.recall.reason)
+    try:
+        recalling.ask(process(), account(), asking, now=clock.now())
+    except Problem as problem:
+        if problem.code is Code.NOT_FOUND:
+            raise
+        sessions.notify(told(problem) or _("This message cannot be recalled."), "warning")
+    return redirect(url_for("pages.recalls.show", public_id=public_id), 303)
+
+
 @blueprint.get("/recalls/<uuid:public_id>/events")
 @limiting.exempt
 def events(public_id: UUID) -> AnyResponse:
