@@ -1,14 +1,14 @@
 """R19, R20: what the administrators' console starts from: who may use it, and the search for messages."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import psycopg
 
 from mailrecall.directory import lookup
 from mailrecall.directory.lookup import Account
-from mailrecall.domain.policy import Policy
+from mailrecall.domain.policy import GroupMode, Policy
 from mailrecall.domain.recalls import Channel, Refusal, Refused, Requester, Subject, judge
 from mailrecall.recalls import listing, search
 from mailrecall.recalls.listing import RecallPage
@@ -80,11 +80,23 @@ def find_messages(
 
 
 def look_at(
-    process: Process[GatewaySettings], administrator: Account, message_ids: Sequence[int], *, now: datetime
+    process: Process[GatewaySettings],
+    administrator: Account,
+    message_ids: Sequence[int],
+    *,
+    only_unread: bool = False,
+    now: datetime,
 ) -> list[Hit]:
     """R25: foresee a recall of messages that were chosen from what was found, newest first; it changes nothing.
 
     Those that are not there, or not of the organisation (R24), are left out.
+
+    Args:
+        process: whose databases.
+        administrator: who asks.
+        message_ids: the chosen messages.
+        only_unread: R20: whether nothing is to be taken of a message of which some copy has to stay.
+        now: the present moment.
 
     Raises:
         Problem: the account is no administrator.
@@ -92,6 +104,9 @@ def look_at(
     require_administrator(administrator)
     with process.databases.control() as control:
         policy = lookup.policy_of(control, administrator.organisation_id)
+    if only_unread:
+        # as the recalls themselves will
+        policy = replace(policy, group_mode=GroupMode.ALL_OR_NOTHING)
     looked = search.look_at(process.databases, administrator.organisation_id, message_ids, policy, now=now)
     return [_hit(administrator, found, policy, now=now) for found in looked]
 

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 from mailrecall.directory import accounts
 from mailrecall.directory.lookup import Account
 from tests import company as companies
-from tests.browser.visits import LANGUAGES, Language, Visits
+from tests.browser.visits import LANGUAGES, Language, Visit, Visits
 from tests.company import Company
 from tests.stack import Stack
 
@@ -36,6 +36,18 @@ def send(stack: Stack, author: Account, to: list[Account], subject: str) -> None
     httpx.post(
         f"{stack.gateway_url}/api/v1/messages", json=body, auth=(author.address, companies.PASSWORD), timeout=60
     ).raise_for_status()
+
+
+def only_unread_is_previewed(window: Visit) -> None:
+    """Somebody has read one of the two chosen messages: nothing of it would go, and what was written stays."""
+    page = window.page
+    page.check("input[name=only_unread]")
+    expect(page.locator(".ring-number")).to_have_text("1")
+    expect(page.locator("#chosen tbody tr", has_text="board").locator(".share strong")).to_have_text("0")
+    window.is_accessible()
+    page.uncheck("input[name=only_unread]")
+    expect(page.locator(".ring-number")).to_have_text("2")
+    expect(page.locator("#reason")).to_have_value("Not for everybody")
 
 
 @pytest.mark.rule(19, 20, 21, 22, 23, 25, 26)
@@ -74,6 +86,7 @@ def test_r19_to_r26_from_the_search_to_an_undo(visit: Visits, stack: Stack, lang
     expect(page.locator(".ring-number")).to_have_text("2")
     window.is_accessible()
     page.fill("#reason", "Not for everybody")
+    only_unread_is_previewed(window)
     page.click("button.danger")
 
     # no reload: the page becomes the result

@@ -324,3 +324,26 @@ def test_pages_of_a_request_say_where_they_lead(web: Gateway, firm: Company, adm
     for page in (first, last):
         assert "Older" not in page
         assert "Newest" not in page
+
+
+@pytest.mark.rule(20, 25)
+@pytest.mark.parametrize(("only_unread", "foreseen"), [(False, "2 of 3 copies"), (True, "1 of 3 copies")])
+def test_r25_the_preview_counts_as_the_recall_would(
+    web: Gateway, firm: Company, admin: Visitor, only_unread: bool, foreseen: str
+):
+    """With the box ticked, nothing goes of a message that somebody has read."""
+    sender, reader, other, _ = firm.people
+    of_two = send(web, sender, [reader, other], "Previewed")
+    read(web.databases, reader)
+    unread = send(web, sender, [other], "Previewed as well")
+    form = {"message": [str(of_two), str(unread)], "reason": "Already written"}
+    answer = admin.submit("/console/recall", {**form, **({"only_unread": "true"} if only_unread else {})})
+    shown = answer.get_data(as_text=True)
+    assert f"{foreseen} would go now" in shown
+    assert ("Held back" in shown) is only_unread
+    # what was written is not lost by looking again
+    assert "Already written</textarea>" in shown
+    asked = admin.submit("/console/recall/ask", {**form, **({"only_unread": "true"} if only_unread else {})})
+    web.deliver()
+    result = text(admin, asked.location.partition("?")[0])
+    assert f"Recalled from {foreseen[0]} of 3 mailboxes" in result

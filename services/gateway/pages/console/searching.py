@@ -146,7 +146,7 @@ def preview() -> AnyResponse:
     if not ids:
         sessions.notify(_("Choose at least one message."), "warning")
         return redirect(url_for("pages.console.home"), 303)
-    return _form(ids, "", None)
+    return _form(ids, request.form.get("reason", ""), None)
 
 
 @blueprint.post("/ask")
@@ -181,7 +181,8 @@ def _ids() -> list[int]:
 
 
 def _form(ids: Sequence[int], reason: str, wrong: str | None, status: int = HTTPStatus.OK) -> AnyResponse:
-    hits = administration.look_at(process(), account(), ids, now=clock.now())
+    only_unread = request.form.get("only_unread") == "true"
+    hits = administration.look_at(process(), account(), ids, only_unread=only_unread, now=clock.now())
     chosen = _Chosen(hits, len(ids) - len(hits))
     policy = policies.show(process(), account())
     return page(
@@ -191,7 +192,7 @@ def _form(ids: Sequence[int], reason: str, wrong: str | None, status: int = HTTP
         ids=",".join(str(hit.found.message.id) for hit in hits),
         chart=charts.ring(chosen.tally, chosen.recipients),
         approval=chosen.copies > policy.approval_above,
-        only_unread=request.form.get("only_unread") == "true",
+        only_unread=only_unread,
         reason=reason,
         wrong=wrong,
         longest=LONGEST_REASON,
