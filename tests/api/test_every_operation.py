@@ -3,6 +3,7 @@
 Not part of `make test`, because it takes minutes: `make test-api`. Derandomised: every run sends the same requests.
 """
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from schemathesis import GenerationMode
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from mailrecall import clock
+from mailrecall.directory import audit_rules, tokens
+from mailrecall.directory.tokens import Scope
 from tests import company
 from tests.gateway import Gateway, gateway
 
@@ -39,7 +43,7 @@ BEYOND_A_SCHEMA = {
     "PUT /api/v1/admin/accounts/{address}/hold": _REASON,
     "POST /api/v1/recalls": _REASON,
     "POST /api/v1/recalls/{public_id}/undo": _REASON,
-    "POST /api/v1/recall-batches": _REASON,
+    "POST /api/v1/admin/recall-batches": _REASON,
 }
 """Operations that can refuse what their schema allows, and what that depends on; all other checks hold for them."""
 
@@ -54,7 +58,13 @@ def web(settings, databases) -> Gateway:
 
 @pytest.fixture(scope="module")
 def people(web, databases) -> dict[str, dict[str, str]]:
-    firm, elsewhere = company.found(databases, people=2), company.found(databases, people=1)
+    firm, elsewhere = company.found(databases, people=3), company.found(databases, people=1)
+    moderator = firm.people[2]
+    with databases.control() as control:
+        audit_rules.set_moderator(control, moderator.id, moderator=True)
+        read_only, _ = tokens.issue(
+            control, firm.people[0].id, "read", {Scope.READ}, lifetime=timedelta(hours=1), now=clock.now()
+        )
     content = {
         "to": [firm.people[1].address],
         "subject": "Figures",
@@ -67,10 +77,16 @@ def people(web, databases) -> dict[str, dict[str, str]]:
     author.post("/recalls", json={"message_id": sent, "reason": "wrong"})
     web.deliver()
     author.post("/drafts", json={"subject": "Figures"})
+    postmaster = web.as_(firm.postmaster)
+    postmaster.post("/audit-rules", json={"name": "Contracts", "keyword": "contract"})
+    author.post("/messages", json={**content, "subject": "The contract"})
     return {
         "anonymous": {},
         "user": dict(author.headers),
-        "administrator": dict(web.as_(firm.postmaster).headers),
+        # what the token may read, and nothing that it may not
+        "reader": {"Authorization": f"Bearer {read_only}"},
+        "moderator": dict(web.as_(moderator).headers),
+        "administrator": dict(postmaster.headers),
         "stranger": dict(web.as_(elsewhere.postmaster).headers),
     }
 
@@ -81,7 +97,12 @@ def document(web) -> Any:
     return schema.exclude(path=list(NEVER_ENDING))
 
 
-@pytest.mark.parametrize("role", ["anonymous", "user", "administrator", "stranger"])
+def test_every_exception_is_an_operation_of_the_document(document):
+    labels = {found.ok().label for found in document.get_all_operations()}
+    assert BEYOND_A_SCHEMA.keys() - labels == set()
+
+
+@pytest.mark.parametrize("role", ["anonymous", "user", "reader", "moderator", "administrator", "stranger"])
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 def test_every_operation_keeps_its_word(document, people, role, mode):
     """All of them before the test fails, so that one run tells everything."""
