@@ -17,14 +17,20 @@ _POLL: Final = 2.0
 """Seconds between two looks where no live view can be had."""
 _SILENCE: Final = 30.0
 """Seconds after which a live view that says nothing is taken for dead; the gateway says something every ten."""
-_AGAIN: Final = {httpx.codes.TOO_MANY_REQUESTS, httpx.codes.SERVICE_UNAVAILABLE}
+_AGAIN: Final = {
+    httpx.codes.TOO_MANY_REQUESTS,
+    httpx.codes.SERVICE_UNAVAILABLE,
+    # of a proxy in front, while the gateway behind it starts again
+    httpx.codes.BAD_GATEWAY,
+    httpx.codes.GATEWAY_TIMEOUT,
+}
 
 
 class Client:
     """Somebody who is signed in with a token.
 
-    Requests that get no answer, 429 or 503 are sent again a few times, after what `Retry-After` says: reading changes
-    nothing, and asking for a recall bears an `Idempotency-Key`, so that it happens once.
+    Requests that get no answer, 429, 502, 503 or 504 are sent again a few times, after what `Retry-After` says: reading
+    changes nothing, and asking for a recall bears an `Idempotency-Key`, so that it happens once.
     """
 
     def __init__(
@@ -99,7 +105,8 @@ class Client:
                     raise
                 yield from self._polled(recall_id)
                 return
-            except httpx.TransportError:
+            except (httpx.TransportError, UnreachableError):
+                # no answer, or a page of a proxy in front; what is not there for good, the last look below tells
                 failures += 1
                 sleep(min(failures, _LONGEST_PAUSE))
         yield from self._polled(recall_id)

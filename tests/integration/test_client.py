@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from mailrecall.cli.main import main
 from mailrecall.client import Client, ProblemError, UnreachableError, client
+from mailrecall.client.models import Recall
 from services.gateway.watching import WATCH
 from tests import company
 from tests.gateway import Gateway, gateway
@@ -128,6 +129,33 @@ def test_what_is_asked_to_wait_is_asked_again(monkeypatch):
     with Client(URL, "mr_x", transport=httpx.MockTransport(lambda _: next(answers))) as mail:
         assert list(mail.recalls()) == []
     assert waits == [5.0]
+
+
+@pytest.mark.rule(22)
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_r22_who_watches_waits_for_a_gateway_that_is_away_for_a_moment(web, firm, mail, monkeypatch, status: int):
+    """A proxy in front answers with pages of its own, to the live view and to the looks after it."""
+    asked = mail.recall(send(web, firm, firm.people[1]), "wrong")
+    web.deliver()
+    waits: list[float] = []
+    monkeypatch.setattr(client, "sleep", waits.append)
+    gateway = httpx.WSGITransport(web.app)
+
+    def away_for(times: int) -> Iterator[Recall]:
+        pages = iter([httpx.Response(status, html="<h1>Bad gateway</h1>") for _ in range(times)])
+
+        def answer(request: httpx.Request) -> httpx.Response:
+            return next(pages, None) or gateway.handle_request(request)
+
+        with Client(URL, token_of(web, firm.people[0]), transport=httpx.MockTransport(answer)) as watching:
+            yield from watching.watch(asked.id)
+
+    assert [*away_for(2)][-1].settled
+    assert len(waits) == 2
+    # longer than the live view is asked for: it looks then, and tries that again as well
+    assert [*away_for(6)][-1].settled
+    with pytest.raises(UnreachableError):
+        [*away_for(100)]
 
 
 def test_the_commands(web, firm, run):
