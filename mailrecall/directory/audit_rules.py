@@ -45,7 +45,7 @@ def add_rule(connection: Connection[Any], organisation_id: int, name: str, crite
         _SQL["add_rule"], {"organisation_id": organisation_id, "name": name, **asdict(criteria)}
     ).fetchone()
     if row is None:
-        raise DirectoryError(Code.AUDIT_RULE_REFUSED, f"There is a rule '{name}' already; remove it or name this one.")
+        raise DirectoryError(Code.AUDIT_RULE_TAKEN, f"There is a rule '{name}' already; remove it or name this one.")
     return AuditRule(row[0], name, criteria)
 
 
@@ -86,4 +86,4 @@ def _sender(text: str) -> str:
     try:
         return f"@{canonical_domain(text[1:])}" if text.startswith("@") else str(Address.parse(text))
     except AddressError as error:
-        raise DirectoryError(Code.AUDIT_RULE_REFUSED, f"A sender is an address, or @ and a domain. {error}") from None
+        raise DirectoryError(Code.ADDRESS_INVALID, f"A sender is an address, or @ and a domain. {error}") from None

@@ -23,6 +23,7 @@ class Code(StrEnum):
     PASSWORD_REFUSED = "password_refused"  # noqa: S105 - a code
     POLICY_REFUSED = "policy_refused"
     AUDIT_RULE_REFUSED = "audit_rule_refused"
+    AUDIT_RULE_TAKEN = "audit_rule_taken"
     FORWARDING_REFUSED = "forwarding_refused"
     NO_SHARDS = "no_shards"
     FILES_REFUSED = "files_refused"

@@ -10,6 +10,7 @@ from psycopg import Connection
 from mailrecall.audit import trail
 from mailrecall.directory import audit_rules, lookup
 from mailrecall.directory.audit_rules import AuditRule
+from mailrecall.directory.errors import Code as Refusal
 from mailrecall.directory.errors import DirectoryError
 from mailrecall.directory.lookup import Account, Language
 from mailrecall.domain.audit import Criteria, Hold
@@ -35,6 +36,10 @@ _TEXT: dict[Language, str] = {
     "Subject: {subject}\nReason: {reason}\n",
     "zh": "审核员已决定不投递您的邮件，没有任何人收到它。\n\n主题：{subject}\n原因：{reason}\n",
 }
+
+
+_POINTERS = {Refusal.NAME_INVALID: "#/name", Refusal.AUDIT_RULE_TAKEN: "#/name", Refusal.ADDRESS_INVALID: "#/sender"}
+"""Which field of a rule the directory refuses; its size is checked before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,8 @@ def add_rule(
             trail.append(control, _entry(administrator, Event.AUDIT_RULE_ADDED, details), now=now)
             return rule
     except DirectoryError as error:
-        raise Problem(Code.INVALID, str(error), [FieldError("#", str(error), error.code.value)]) from None
+        pointer = _POINTERS.get(error.code, "#/keyword")
+        raise Problem(Code.INVALID, str(error), [FieldError(pointer, str(error), error.code.value)]) from None
 
 
 def remove_rule(process: Process[GatewaySettings], administrator: Account, rule_id: int, *, now: datetime) -> None:

@@ -218,13 +218,25 @@ def test_r30_held_mail_is_read_released_and_rejected(web: Gateway, firm: Company
         ({"name": "", "keyword": "x"}, "name"),
         ({"name": "Nothing"}, "keyword"),
         ({"name": "Size", "group_size": "many"}, "group_size"),
-        ({"name": "Sender", "sender": "nobody"}, "name"),
+        ({"name": "Sender", "sender": "nobody"}, "sender"),
+        ({"name": "Domain", "sender": "@"}, "sender"),
+        ({"name": "Long", "keyword": "x" * 201}, "keyword"),
+        ({"name": "x" * 500, "keyword": "x"}, "name"),
     ],
 )
 def test_a_rule_that_cannot_be_is_refused_at_its_field(admin: Visitor, form: dict[str, str], field: str):
     answer = admin.submit("/console/rules", form)
     assert answer.status_code == 422
-    assert f'id="{field}-error"' in answer.get_data(as_text=True)
+    assert re.findall(r'id="(\w+)-error"', answer.get_data(as_text=True)) == [field]
+
+
+def test_a_rule_of_a_name_that_is_taken_is_refused_there(web: Gateway, databases: Databases):
+    admin = signed_in(web, companies.found(databases, people=0))
+    assert admin.submit("/console/rules", {"name": "Twice", "keyword": "x"}).status_code == 303
+    answer = admin.submit("/console/rules", {"name": "Twice", "keyword": "y"})
+    page = answer.get_data(as_text=True)
+    assert re.findall(r'id="(\w+)-error"', page) == ["name"]
+    assert "There is a rule of that name already" in page
 
 
 def test_rules_are_removed_and_only_ones_own(web: Gateway, databases: Databases, stranger: Visitor):

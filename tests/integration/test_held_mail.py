@@ -330,11 +330,11 @@ def test_r30_rules_are_added_listed_and_removed_by_administrators(web, databases
         ({"name": "Nothing"}, {"#"}),
         ({"keyword": "x"}, {"#/name"}),
         ({"name": "x", "group_size": 0}, {"#/group_size"}),
-        ({"name": "x", "sender": "nonsense"}, {"#"}),
-        ({"name": "x", "sender": "@"}, {"#"}),
-        ({"name": "x", "keyword": "y" * 201}, {"#"}),
+        ({"name": "x", "sender": "nonsense"}, {"#/sender"}),
+        ({"name": "x", "sender": "@"}, {"#/sender"}),
+        ({"name": "x", "keyword": "y" * 201}, {"#/keyword"}),
         ({"name": "x", "external": "yes"}, {"#/external"}),
-        ({"name": "Taken", "keyword": "y"}, {"#"}),
+        ({"name": "Taken", "keyword": "y"}, {"#/name"}),
     ],
 )
 def test_a_rule_that_makes_no_sense_is_refused(web, databases, body, fields):

@@ -10,12 +10,12 @@ from marshmallow import ValidationError
 from werkzeug.wrappers import Response as AnyResponse
 
 from mailrecall import clock
-from mailrecall.domain.audit import Criteria
+from mailrecall.domain.audit import LONGEST_KEYWORD, Criteria
 from services.gateway import moderating
 from services.gateway.current import account, process
 from services.gateway.pages import sessions
 from services.gateway.pages.rendering import page
-from services.gateway.problems import Code, Problem
+from services.gateway.problems import Code, FieldError, Problem
 from services.gateway.schemas.moderation import NewRuleSchema
 
 blueprint = Blueprint("rules", __name__, url_prefix="/rules")
@@ -46,7 +46,7 @@ def add() -> AnyResponse:
     except Problem as problem:
         if problem.code is not Code.INVALID:
             raise
-        wrong = {"name": _("That name is taken, or what the rule looks for cannot be: check the sender's address.")}
+        wrong = {_field(error.pointer.removeprefix("#/")): _refused(error) for error in problem.errors}
     if wrong:
         return _list(typed, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
     sessions.notify(_("The rule counts for what is sent from now on."))
@@ -75,6 +75,16 @@ def _told(name: str) -> str:
             return str(_("Give a mail address, or @ and a domain."))
         case _:
             return str(_("Say at least one thing that the rule looks for."))
+
+
+def _refused(error: FieldError) -> str:
+    match error.code:
+        case "audit_rule_taken":
+            return str(_("There is a rule of that name already."))
+        case "audit_rule_refused":
+            return str(_("Give at most %(most)s characters.", most=LONGEST_KEYWORD))
+        case _:
+            return _told(error.pointer.removeprefix("#/"))
 
 
 def _list(typed: Mapping[str, str], wrong: Mapping[str, str], status: int = HTTPStatus.OK) -> AnyResponse:
