@@ -3,12 +3,14 @@
 import os
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 import psycopg
+from psycopg import sql
 
 from mailrecall.directory.groups import Group
 from mailrecall.directory.lookup import Account
@@ -102,9 +104,25 @@ class Scene:
             return self.view(recall_id).tally.total > 0
 
         assert poll(begun, timeout=60, pause=0.005), "the recall did not begin"
-        blow()
-        struck = self.patiently(lambda: self.view(recall_id))
+        with self._unfinished(recall_id):
+            blow()
+            struck = self.patiently(lambda: self.view(recall_id))
         assert struck.state is State.RUNNING, "the recall was over before the blow fell"
+
+    @contextmanager
+    def _unfinished(self, recall_id: int) -> Iterator[None]:
+        """Let one batch be counted only after the block, so that the recall is not over however long the blow takes."""
+        with (
+            suppress(psycopg.OperationalError),  # the blow may be to this database
+            psycopg.connect(self.session.settings.control_url) as connection,
+        ):
+            held = connection.execute(
+                "SELECT batch FROM recall_batch WHERE recall_id = %s AND state = 'pending'"
+                " ORDER BY batch DESC LIMIT 1 FOR UPDATE SKIP LOCKED",
+                (recall_id,),
+            ).fetchone()
+            assert held is not None, "the recall was over before the blow fell"
+            yield
 
     def view(self, recall_id: int) -> RecallView:
         """Read a recall."""
@@ -156,7 +174,8 @@ class Scene:
     def kill(self, process: str) -> None:
         """Kill a process and all its children at once, without a chance to say goodbye."""
         for pid in self.session.processes()[process]:
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # a child that ended meanwhile, by itself or with its parent
+                os.kill(pid, signal.SIGKILL)
 
     def kill_child(self, process: str) -> None:
         """Kill one child of a worker: the one that runs tasks."""
@@ -184,3 +203,29 @@ class Scene:
                 (firm.organisation_id, firm.domain, len(self.databases.shards), people, firm.domain),
             ).fetchall()
         return [account_id for (account_id,) in rows]
+
+
+@contextmanager
+def away(database_url: str, through_url: str) -> Iterator[None]:
+    """Let a database refuse everybody, and throw out who is in, until the block ends.
+
+    Args:
+        database_url: the database.
+        through_url: another one on the same server, through which it is told.
+    """
+    name = str(psycopg.conninfo.conninfo_to_dict(database_url)["dbname"])
+    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+    with psycopg.connect(through_url, autocommit=True) as connection:
+
+        def empty() -> bool:
+            # all at once: one after the other, the last would go on working for seconds
+            return not connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+            ).fetchall()
+
+        connection.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
+        try:
+            assert poll(empty, timeout=30, pause=0.01), "somebody did not leave the database"
+            yield
+        finally:
+            connection.execute(allow.format(sql.Identifier(name), sql.SQL("true")))

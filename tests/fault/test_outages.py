@@ -6,31 +6,13 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 import redis
-from psycopg import sql
 
 from mailrecall.domain.recalls import State
 from mailrecall.embedded.deadlines import poll
-from tests.fault.scene import Scene
+from tests.fault.scene import Scene, away
 
 PEOPLE, READ = 1200, 120
 """Of recalls that need not last long."""
-
-
-@contextmanager
-def control_away(scene: Scene) -> Iterator[None]:
-    """Let the control database refuse everybody, and throw out who is in, until the block ends; the shards go on."""
-    settings = scene.session.settings
-    name = str(psycopg.conninfo.conninfo_to_dict(settings.control_url)["dbname"])
-    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-    with psycopg.connect(settings.shard_urls[0], autocommit=True) as connection:
-        connection.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
-        try:
-            connection.execute(
-                "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", (name,)
-            )
-            yield
-        finally:
-            connection.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
 
 
 def withdrawn(scene: Scene, recall_id: int) -> int:
@@ -48,10 +30,11 @@ def test_a_control_database_that_restarts_in_the_middle_changes_no_total(scene):
     recall_id = scene.recall(mail)
     assert poll(lambda: withdrawn(scene, recall_id) > 5, timeout=60, pause=0.005), "the recall did not begin"
 
-    with control_away(scene):
+    settings = scene.session.settings
+    with away(settings.control_url, settings.shard_urls[0]):
         # whoever is at a shard finishes there, and finds nobody to tell
         with pytest.raises(psycopg.OperationalError):
-            psycopg.connect(scene.session.settings.control_url)
+            psycopg.connect(settings.control_url)
         seen = withdrawn(scene, recall_id)
         assert 0 < seen < mail.people // 20, "the recall was over before the blow fell"
 
