@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
 
-import psycopg
 import pytest
 
 from mailrecall import clock
@@ -18,37 +17,16 @@ from mailrecall.recalls.requests import Requested
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 from tests import company, correspondence, dispatch
-from tests.severing import Cut, Wire, wire
+from tests.remote import SHARD, Remote, remote_worker
+from tests.severing import Cut
 
-SHARD = 0
 PEOPLE = 8
-
-
-class Remote:
-    """A worker that reaches the control database and one shard by wires."""
-
-    def __init__(self, settings: Settings, control: Wire, shard: Wire) -> None:
-        urls = (shard.url, *settings.shard_urls[1:])
-        own = settings.model_copy(update={"batch_size": 3, "shard_urls": urls, "control_url": control.url})
-        self.wires = {"control": control, "shard": shard}
-        self.process = Process(own, Databases(own, "remote"))
-
-    def run(self, task: Task, work: tuple[int, dict[str, int]], place: str, cut: Cut, *, let_pass: int) -> None:
-        """Run the work, and have a wire cut in the middle of it."""
-        laid = self.wires[place]
-        laid.was_cut.clear()
-        laid.arm(cut, let_pass=let_pass)
-        with pytest.raises(psycopg.OperationalError):
-            dispatch.USE_CASES[task](self.process, work_id=work[0], now=clock.now(), **work[1])
-        assert laid.was_cut.is_set()
 
 
 @pytest.fixture
 def remote(settings: Settings) -> Iterator[Remote]:
-    with wire(settings.control_url) as control, wire(settings.shard_urls[SHARD]) as shard:
-        remote = Remote(settings, control, shard)
+    with remote_worker(settings) as remote:
         yield remote
-        remote.process.databases.close()
 
 
 @pytest.fixture
