@@ -249,9 +249,9 @@ def test_a_refused_saving_is_told_and_tried_again(visit: Visits, writer: Account
 def test_who_types_without_a_pause_is_saved_too(visit: Visits, writer: Account):
     page = visit(writer).go("/compose")
     page.clock.install()
-    for _ in range(11):
+    for _ in range(21):
         page.locator("#text").press_sequentially("a")
-        page.clock.run_for(1000)
+        page.clock.run_for(500)
     expect(saved(page)).to_be_visible()
 
 
