@@ -279,9 +279,17 @@ def list_batches(
 
 def items(connection: Connection[Any], request_id: int, *, after: int, limit: int) -> list[Item]:
     """Return what became of a request's messages, in the order in which they were named."""
-    parameters = {"request_id": request_id, "after": after, "limit": limit}
-    with connection.cursor(row_factory=class_row(Item)) as cursor:
-        return cursor.execute(_SQL["messages"], parameters).fetchall()
+    parameters = {"request_ids": [request_id], "after": after, "limit": limit}
+    return [Item(*row) for _, *row in connection.execute(_SQL["messages"], parameters).fetchall()]
+
+
+def items_of(connection: Connection[Any], request_ids: Sequence[int]) -> dict[int, list[Item]]:
+    """Return what became of all messages of requests, by the requests' numbers; one query."""
+    parameters = {"request_ids": list(request_ids), "after": 0, "limit": None}
+    found: dict[int, list[Item]] = {request_id: [] for request_id in request_ids}
+    for request_id, *row in connection.execute(_SQL["messages"], parameters).fetchall():
+        found[request_id].append(Item(*row))
+    return found
 
 
 def progress(connection: Connection[Any], request_ids: Sequence[int]) -> dict[int, Progress]:

@@ -162,12 +162,13 @@ SELECT asked.id, i.messages, i.refused, i.accepted,
                 GROUP BY one.key) AS counted) AS o
 
 -- name: messages
--- R24: of a message that was not found nothing is told, for it may be somebody else's.
-SELECT q.position, q.message_id, q.refusal, q.closed_at, r.public_id AS recall, r.state, r.result,
+-- R24: of a message that was not found nothing is told, for it may be somebody else's. Of any number of requests at once: those
+-- who watch them are told of each message.
+SELECT q.request_id, q.position, q.message_id, q.refusal, q.closed_at, r.public_id AS recall, r.state, r.result,
        CASE WHEN q.refusal IS DISTINCT FROM 'not_found' THEN m.subject END AS subject
   FROM requested_message q
   LEFT JOIN recall r ON r.id = q.recall_id
   LEFT JOIN message m ON m.id = q.message_id
- WHERE q.request_id = %(request_id)s AND q.position > %(after)s
- ORDER BY q.position
+ WHERE q.request_id = ANY (%(request_ids)s) AND q.position > %(after)s
+ ORDER BY q.request_id, q.position
  LIMIT %(limit)s

@@ -50,6 +50,11 @@ class Shown:
             return self.batch.approval
         return "settled" if self.progress.finished else "running"
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing moves any more by itself; what waits for approval does."""
+        return self.state in ("settled", "rejected", "lapsed")
+
 
 @dataclass(frozen=True, slots=True)
 class BatchPage:
@@ -75,9 +80,9 @@ class BatchWatch(Watcher[Shown]):
     """R22: those who watch requests for many recalls."""
 
     def find(self, control: Connection[Any], ids: list[int]) -> Mapping[int, Shown]:
-        """Look up requests, however many, with two statements."""
-        progress = batches.progress(control, ids)
-        return {id_: Shown(batch, progress[id_]) for id_, batch in batches.many(control, ids).items()}
+        """Look up requests, however many, with three statements."""
+        progress, messages = batches.progress(control, ids), batches.items_of(control, ids)
+        return {id_: Shown(batch, progress[id_], messages[id_]) for id_, batch in batches.many(control, ids).items()}
 
 
 def ask(
@@ -140,6 +145,12 @@ def messages_of(
         batch = _visible(control, administrator, public_id)
         # one more than was asked for tells whether there is a next page
         found = batches.items(control, batch.id, after=cursor or 0, limit=limit + 1)
+    return page_of(found, limit=limit, cursor=cursor)
+
+
+def page_of(messages: Sequence[Item], *, limit: int, cursor: int | None) -> ItemPage:
+    """Return part of a request's messages; of those behind the cursor one more than it may hold has to be known."""
+    found = [item for item in messages if item.position > (cursor or 0)]
     return ItemPage(found[:limit], found[limit - 1].position if len(found) > limit else None)
 
 

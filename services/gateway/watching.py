@@ -97,8 +97,11 @@ class Watcher(Generic[T]):
                 del self._watched[recall_id]
                 self._known.pop(recall_id, None)
 
-    def wait(self, recall_id: int, known: T, seconds: float) -> T | None:
-        """Return the recall as soon as it is other than `known`; None if it is not within so many seconds."""
+    def wait(self, recall_id: int, known: T | None, seconds: float) -> T | None:
+        """Return the recall as soon as it is other than `known`; None if it is not within so many seconds.
+
+        Who knows nothing yet, None, gets what the next look finds, or what others were told already.
+        """
 
         def news() -> bool:
             return self._stopped or self._known.get(recall_id, known) != known

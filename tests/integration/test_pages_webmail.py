@@ -293,7 +293,7 @@ def test_r11_r15_r25_a_recall_from_sent_to_its_result(web, firm, alice, bob):
     assert answer.status_code == 303
     going_on = text(alice, answer.location)
     assert "being recalled" in going_on
-    assert 'hx-trigger="refresh, every 2s"' in going_on
+    assert f'data-events="{answer.location}/events"' in going_on
     web.deliver()
     part = alice.get(answer.location, headers={"HX-Request": "true"}).get_data(as_text=True)
     assert "<html" not in part

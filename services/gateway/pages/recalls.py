@@ -4,20 +4,19 @@ from datetime import timedelta
 from http import HTTPStatus
 from uuid import UUID
 
-from flask import Blueprint, Response, redirect, request, url_for
+from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from mailrecall import clock
-from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, State, clean_reason
 from services.gateway import limiting, mailbox, pacing, previewing, recalling
-from services.gateway.api import streams
 from services.gateway.current import account, process
-from services.gateway.pages import charts, sessions
+from services.gateway.pages import charts, live, sessions
 from services.gateway.pages.rendering import page
 from services.gateway.pages.wording import told
 from services.gateway.problems import CATALOGUE, Code, Problem
+from services.gateway.watching import WATCH, Seen, Watch
 
 blueprint = Blueprint("recalls", __name__)
 blueprint.before_request(sessions.require)
@@ -62,13 +61,8 @@ def show(public_id: UUID) -> AnyResponse:
     own = not progress.recall.as_administrator and progress.recall.requested_by == account().id
     return page(
         "recall_progress.html" if "HX-Request" in request.headers else "recall.html",
-        progress=progress,
-        recall=progress.recall,
-        settled=settled,
-        chart=charts.ring(progress.recall.tally, progress.recall.recipients),
+        **live.of_recall(progress),
         addressees=recalling.addressees(process(), account(), public_id) if settled and own else [],
-        unreachable=progress.recall.tally[Outcome.UNREACHABLE],
-        events=url_for("pages.recalls.events", public_id=public_id),
         bars=charts.bars(pacing.pace(process().databases, progress.recall)),
         pace_place=url_for("pages.recalls.pace", public_id=public_id),
     )
@@ -98,8 +92,17 @@ def again(public_id: UUID) -> AnyResponse:
 @blueprint.get("/recalls/<uuid:public_id>/events")
 @limiting.exempt
 def events(public_id: UUID) -> AnyResponse:
-    """R22: tell the page when something happened, so that it asks what."""
-    return streams.stream(recalling.watch(process(), account(), public_id))
+    """R22: keep the page up to date."""
+    watched = recalling.watch(process(), account(), public_id)
+    watch: Watch = current_app.extensions[WATCH]
+
+    def at_rest(seen: Seen) -> bool:
+        return seen.recall.state is State.SETTLED
+
+    def written(seen: Seen) -> str:
+        return render_template("recall_live.html", **live.of_recall(watched.progress(seen)))
+
+    return live.stream(live.Part(watch, watched.seen.recall.id, at_rest, written), watched.seen)
 
 
 def _form(copy_id: int, reason: str, wrong: str | None, status: int = HTTPStatus.OK) -> Response:

@@ -18,6 +18,8 @@ from services.gateway.problems import Code, Problem
 _NAME = "mailrecall_session"
 _LONGEST_SECRET = 100
 _BACKGROUND = "X-Background"
+_EVENTS = "text/event-stream"
+"""What a page's stream accepts (WHATWG HTML 9.2). It bears no header of ours, and comes back while the page is open."""
 _LONGEST_OF_NOBODY = 64 * 1024
 """Octets that a request without a session may have: it is read before anybody knows who sent it."""
 
@@ -30,7 +32,7 @@ def load() -> None:
         return
     with process().databases.control() as control:
         # what a page asks by itself keeps nobody signed in
-        unasked = _BACKGROUND in request.headers
+        unasked = _BACKGROUND in request.headers or _EVENTS in request.headers.get("Accept", "")
         found = directory.find(control, secret, life(), now=clock.now(), prolong=not unasked)
     if found is not None:
         g.session = found

@@ -1,17 +1,19 @@
 """R21, R22: requests for many recalls: how far each has got, all of them, and those that wait for a second one."""
 
+from typing import Any
 from uuid import UUID
 
-from flask import Blueprint, Response, redirect, request, url_for
+from flask import Blueprint, Response, current_app, redirect, render_template, request, url_for
 from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from mailrecall import clock
 from mailrecall.domain.approvals import Approval
 from services.gateway import batching, limiting
+from services.gateway.batching import BATCH_WATCH, BatchWatch, ItemPage, Shown
 from services.gateway.current import account, process
-from services.gateway.pages import charts, sessions
-from services.gateway.pages.console import cursors, live, wording
+from services.gateway.pages import charts, live, sessions
+from services.gateway.pages.console import cursors, wording
 from services.gateway.pages.rendering import page
 from services.gateway.problems import Code, Problem
 
@@ -43,18 +45,12 @@ def _list(*, waiting: bool) -> AnyResponse:
 def show(public_id: UUID) -> AnyResponse:
     """R22: show how far all recalls of a request have got, and each message's own result."""
     shown = batching.find(process(), account(), public_id)
-    items = batching.messages_of(process(), account(), public_id, limit=PAGE, cursor=cursors.number("cursor"))
+    cursor = cursors.number("cursor")
+    items = batching.messages_of(process(), account(), public_id, limit=PAGE, cursor=cursor)
     return page(
         "console/batch_progress.html" if "HX-Request" in request.headers else "console/batch.html",
-        shown=shown,
-        batch=shown.batch,
-        progress=shown.progress,
-        at_rest=live.at_rest(shown),
-        items=items.messages,
-        next_cursor=items.next_cursor,
-        cursor=cursors.number("cursor"),
-        chart=charts.ring(shown.progress.tally, shown.progress.recipients),
-        own=shown.batch.requested_by == account().id,
+        **_moving(shown, items, cursor),
+        at_rest=shown.at_rest,
         asked="asked" in request.args,
     )
 
@@ -62,8 +58,30 @@ def show(public_id: UUID) -> AnyResponse:
 @blueprint.get("/batches/<uuid:public_id>/events")
 @limiting.exempt
 def events(public_id: UUID) -> Response:
-    """R22: tell the page when something happened."""
-    return live.stream(batching.find(process(), account(), public_id))
+    """R22: keep the page up to date."""
+    now = batching.find(process(), account(), public_id)
+    watch: BatchWatch = current_app.extensions[BATCH_WATCH]
+    cursor = cursors.number("cursor")
+
+    def written(shown: Shown) -> str:
+        items = batching.page_of(shown.messages, limit=PAGE, cursor=cursor)
+        return render_template("console/batch_live.html", **_moving(shown, items, cursor))
+
+    return live.stream(live.Part(watch, now.batch.id, lambda shown: shown.at_rest, written), now)
+
+
+def _moving(shown: Shown, items: ItemPage, cursor: int | None) -> dict[str, Any]:
+    """Return what the part of the page that moves is made of."""
+    return {
+        "shown": shown,
+        "batch": shown.batch,
+        "progress": shown.progress,
+        "items": items.messages,
+        "next_cursor": items.next_cursor,
+        "cursor": cursor,
+        "chart": charts.ring(shown.progress.tally, shown.progress.recipients),
+        "own": shown.batch.requested_by == account().id,
+    }
 
 
 @blueprint.post("/batches/<uuid:public_id>/approve")

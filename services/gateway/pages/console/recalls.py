@@ -4,7 +4,7 @@ from datetime import datetime
 from http import HTTPStatus
 from uuid import UUID
 
-from flask import Blueprint, Response, redirect, request, send_file, url_for
+from flask import Blueprint, Response, current_app, redirect, render_template, request, send_file, url_for
 from flask_babel import gettext as _
 from marshmallow import ValidationError
 from werkzeug.wrappers import Response as AnyResponse
@@ -14,15 +14,15 @@ from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, State, clean_reason
 from mailrecall.recalls.failures import Place
 from services.gateway import administration, failing, limiting, overseeing, pacing, recalling
-from services.gateway.api import streams
 from services.gateway.current import account, process
 from services.gateway.failing import FailedPage
 from services.gateway.fields import FailureCursor
-from services.gateway.pages import charts, sessions
+from services.gateway.pages import charts, live, sessions
 from services.gateway.pages.console import cursors, wording
 from services.gateway.pages.rendering import page
 from services.gateway.problems import CATALOGUE, Code, Problem
 from services.gateway.recalling import Progress
+from services.gateway.watching import WATCH, Seen, Watch
 
 blueprint = Blueprint("recalls", __name__, url_prefix="/recalls")
 
@@ -46,8 +46,14 @@ def show(public_id: UUID) -> AnyResponse:
 @blueprint.get("/<uuid:public_id>/events")
 @limiting.exempt
 def events(public_id: UUID) -> Response:
-    """R22: tell the page when something happened, so that it asks what."""
-    return streams.stream(recalling.watch(process(), account(), public_id))
+    """R22: keep the page up to date."""
+    watched = recalling.watch(process(), account(), public_id)
+    watch: Watch = current_app.extensions[WATCH]
+
+    def written(seen: Seen) -> str:
+        return render_template("console/recall_live.html", **live.of_recall(watched.progress(seen)))
+
+    return live.stream(live.Part(watch, watched.seen.recall.id, lambda seen: seen.at_rest, written), watched.seen)
 
 
 @blueprint.get("/<uuid:public_id>/pace")
@@ -111,17 +117,13 @@ def _show(public_id: UUID, reason: str, wrong: str | None, status: int = HTTPSta
     return page(
         "console/recall_progress.html" if "HX-Request" in request.headers else "console/recall.html",
         status,
-        progress=progress,
-        recall=recall,
-        settled=settled,
-        at_rest=settled and (progress.undo is None or progress.undo.restored_at is not None),
-        chart=charts.ring(recall.tally, recall.recipients),
+        **live.of_recall(progress),
+        at_rest=Seen(recall, progress.undo).at_rest,
         bars=charts.bars(pacing.pace(process().databases, recall)),
         pace_place=url_for("pages.console.recalls.pace", public_id=public_id),
         failed=failed,
         kept_from=kept_from,
         following=_CURSOR.write(failed.next_cursor) if failed and failed.next_cursor else None,
-        unreachable=recall.tally[Outcome.UNREACHABLE],
         can_undo=_can_undo(progress, now=now),
         records_of_recall=trail.records,
         reason=reason,
