@@ -42,14 +42,17 @@ class Faulty(LmtpHandler):
         return "250 2.0.0 Accepted"
 
 
-async def last_reply(handler: LmtpHandler) -> str:
-    """Send a message; return the last thing that the server says."""
+MESSAGE = b"LHLO client\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<secret@company.example>\r\nDATA\r\nHi\r\n.\r\n"
+
+
+async def last_reply(handler: LmtpHandler, said: bytes = MESSAGE) -> str:
+    """Say something; return the first reply to it that refuses or takes a message."""
     connections = Connections(10)
     server = await asyncio.get_running_loop().create_server(
         lambda: LmtpProtocol(handler, SETTINGS, connections), "127.0.0.1", 0
     )
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    writer.write(b"LHLO client\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<secret@company.example>\r\nDATA\r\nHi\r\n.\r\n")
+    writer.write(said)
     lines: list[bytes] = []
     async with asyncio.timeout(10):
         while not (lines and lines[-1].startswith((b"250 2.0.0", b"4", b"5"))):
@@ -76,3 +79,29 @@ def test_r23_an_unforeseen_error_is_logged_by_kind_and_place_and_never_by_its_te
 
 def test_a_message_is_taken_where_nothing_fails():
     assert asyncio.run(last_reply(Faulty("none"))).startswith("250 2.0.0")
+
+
+MALFORMED = [
+    b"<@",
+    b"<@a.example,@b.example:",
+    b'<"a"@[',
+    b'<"a b"@[1.2.3.4>',
+    b"<",
+    b"(" * 990,
+    b"<\xf8@" + b"(" * 900,
+]
+
+
+@pytest.mark.parametrize("command", [b"MAIL FROM:", b"MAIL FROM:<>\r\nRCPT TO:", b"VRFY "])
+@pytest.mark.parametrize("address", MALFORMED)
+def test_what_is_no_address_is_refused_for_good_and_no_failure_of_ours(command, address):
+    with structlog.testing.capture_logs() as lines:
+        reply = asyncio.run(last_reply(Faulty("none"), b"LHLO client\r\n" + command + address + b"\r\n"))
+
+    assert reply.startswith("5")
+    assert [line for line in lines if line["event"] == "intake.failed"] == []
+
+
+def test_a_reply_that_repeats_octets_which_are_no_text_is_sent_all_the_same():
+    reply = asyncio.run(last_reply(Faulty("none"), b"LHLO client\r\nVRFY (\xff\xfe\r\n"))
+    assert reply.startswith("502 5.5.1 Could not VRFY (")

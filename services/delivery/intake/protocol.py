@@ -116,8 +116,17 @@ class IntakeProtocol(SMTP):
     async def push(self, status: str | bytes) -> None:
         """Send a reply, with the enhanced status code that was promised (RFC 2034) where aiosmtpd gives none."""
         if isinstance(status, str):
-            status = _WITHOUT_STATUS.sub(_with_status, status, count=1).encode()
+            # some replies repeat what the client said, which need not be UTF-8
+            status = _WITHOUT_STATUS.sub(_with_status, status, count=1).encode(errors="replace")
         await super().push(status)
+
+    def _getaddr(self, arg: str) -> tuple[str | None, str | None]:
+        """Read an address; the parser of the standard library fails in ways of its own at some that are none."""
+        try:
+            address, rest = super()._getaddr(arg)
+        except (AttributeError, IndexError, RecursionError):
+            return None, None
+        return address, rest
 
     async def smtp_AUTH(self, arg: str) -> None:  # noqa: N802 - aiosmtpd's name for it
         """Take a mechanism in lower case too (RFC 4954 section 3)."""
