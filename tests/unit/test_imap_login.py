@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from unittest.mock import Mock
 
 import pytest
 from pymap.exceptions import InvalidAuth
@@ -10,8 +11,10 @@ from pysasl.creds.plain import PlainCredentials
 from mailrecall.directory.lookup import Account
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
+from services.delivery.imap.connection import Config, State
 from services.delivery.imap.desk import Desk
 from services.delivery.imap.login import Login
+from services.delivery.imap.settings import ImapSettings
 from services.delivery.imap.watch import Watch
 
 AT_ONCE = 2
@@ -57,3 +60,19 @@ def test_passwords_are_checked_two_at_a_time_so_that_guessing_leaves_threads_for
     databases.close()
 
     assert not desk.crowded.is_set()
+
+
+def test_a_connection_does_not_look_through_all_installed_packages_for_ways_to_sign_in(monkeypatch):
+    settings = ImapSettings.model_validate(
+        {"control_url": NOWHERE, "shard_urls": NOWHERE, "broker_url": "redis://127.0.0.1:1"}
+    )
+    config = Config(settings, None, offers_tls=False)
+    looking = Mock(return_value=[])
+    monkeypatch.setattr("pysasl.entry_points", looking)
+    databases = Databases(settings, "tests")
+    desk = CountingDesk(databases)
+    state = State(Login(desk, Watch(settings)), config, may_sign_in=True)
+    desk.close()
+    databases.close()
+    assert [mechanism.name for mechanism in state.auth.server_mechanisms] == [b"PLAIN", b"LOGIN"]
+    looking.assert_not_called()

@@ -62,11 +62,18 @@ class Config(IMAPConfig):
             max_append_len=settings.max_message_size,
         )
         self._hostname = settings.hostname
+        # pysasl looks through all installed packages for mechanisms, which takes longer than a short session
+        self._mechanisms = SASLAuth.defaults()
 
     @property
     def backend_capability(self) -> BackendCapability:
         """IDLE; the attributes of RFC 6154 in LIST."""
         return BackendCapability(idle=True, object_id=False, multi_append=False, custom=[b"SPECIAL-USE"])
+
+    @property
+    def tls_auth(self) -> SASLAuth:
+        """The ways to sign in, the same for all connections."""
+        return self._mechanisms
 
     @property
     def greeting(self) -> bytes:
