@@ -1,8 +1,10 @@
 """Anything over IMAP."""
 
-from tests import imap, pop3
+import base64
+
+from tests import imap
 from tests.company import PASSWORD
-from tests.fuzz.inputs import MESSAGES, numbered
+from tests.fuzz.inputs import numbered
 from tests.fuzz.throwing import failures, throw
 
 SAID = [
@@ -21,12 +23,15 @@ SAID = [
 ]
 
 
-def test_no_imap_session_harms_the_server(settings, databases, firm, tmp_path):
-    sender, owner, _ = firm.people
-    for content in MESSAGES[:5]:
-        pop3.deliver(settings, databases, sender, owner, content=content)
-    signing_in = [f'a LOGIN {owner.address} "{PASSWORD}"\r\n'.encode(), b"a AUTHENTICATE PLAIN AGEAYg==\r\n"]
-    sessions = [signed_in + said + b"z LOGOUT\r\n" for signed_in in signing_in for said in SAID]
+def _sessions(who: str) -> list[bytes]:
+    plain = base64.b64encode(f"\0{who}\0{PASSWORD}".encode())
+    signing_in = [f'a LOGIN {who} "{PASSWORD}"\r\n'.encode(), b"a AUTHENTICATE PLAIN\r\n" + plain + b"\r\n"]
+    signed_in = [signed_in + said for signed_in in signing_in for said in SAID]
+    return [said + b"z LOGOUT\r\n" for said in (*signed_in, b"a AUTHENTICATE PLAIN AGEAYg==\r\n" + SAID[0])]
+
+
+def test_no_imap_session_harms_the_server(settings, owners, tmp_path):
+    sessions = [_sessions(owner.address) for owner in owners]
     with imap.running(settings, tmp_path, imap_login_timeout=5, imap_timeout=5, password_guesses=10_000) as server:
-        throw(server, server.address, numbered(sessions, salt="imap"))
+        throw(server, server.address, numbered(*sessions, salt="imap"))
         assert failures(server, "imap.session_failed", '"level": "error"') == []

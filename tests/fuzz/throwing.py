@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 
+from tests.fuzz.inputs import rounds
 from tests.listening import PATIENCE, Server
 
 AT_ONCE = 6
@@ -20,12 +21,13 @@ def throw(server: Server, address: tuple[str, int], inputs: Iterable[bytes]) -> 
         AssertionError: an answer did not end in time, the server ended, or it grew without end.
     """
     process = psutil.Process(server.process.pid)
-    before = _memory(process)
+    before = memory(process)
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        slow = [octets for octets in threads.map(lambda octets: _send(address, octets), inputs) if octets is not None]
-    assert slow == [], f"{len(slow)} inputs got no end of an answer, the first is {slow[0]!r}"
-    assert server.process.poll() is None, server.log.read_text(errors="replace")[-3_000:]
-    assert _memory(process) - before < GROWTH
+        for some in rounds(inputs):
+            slow = [octets for octets in threads.map(lambda octets: _send(address, octets), some) if octets is not None]
+            assert slow == [], f"{len(slow)} inputs got no end of an answer, the first is {slow[0]!r}"
+            assert server.process.poll() is None, server.log.read_text(errors="replace")[-3_000:]
+            assert memory(process) - before < GROWTH
 
 
 def failures(server: Server, *events: str) -> list[str]:
@@ -34,7 +36,8 @@ def failures(server: Server, *events: str) -> list[str]:
     return [line for line in server.log.read_text(errors="replace").splitlines() if any(mark in line for mark in marks)]
 
 
-def _memory(process: psutil.Process) -> int:
+def memory(process: psutil.Process) -> int:
+    """Return the octets of memory that a process and those it began have."""
     return sum(each.memory_info().rss for each in (process, *process.children(recursive=True)))
 
 
