@@ -13,7 +13,7 @@ INSTALLED := $(VENV)/.installed
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  ARGS='...' is handed on to the program behind demo, up, status, bench, load, test and test-containers."
+	@echo "  ARGS='...' is handed on to the program behind demo, up, status, bench, watchers, load, test and test-containers."
 
 # Everything is installed once, and again when the lock file or the project's own metadata change.
 $(INSTALLED): locks/all.txt pyproject.toml
@@ -98,6 +98,10 @@ test-containers: $(INSTALLED) ## Run the tests of stores and rules on PostgreSQL
 .PHONY: bench
 bench: $(INSTALLED) ## Measure everything beside bare SQL and other ways: half an hour; ARGS='--mailboxes 1000000' for longer
 	$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: watchers
+watchers: $(INSTALLED) ## See that 200 who watch one recall are all told of its end within 2 s, and what they cost
+	$(BIN)/python -m benchmarks.watchers $(ARGS)
 
 .PHONY: test-compose
 test-compose: $(INSTALLED) ## Stop, scale and restart containers of the composition while it works (needs Docker with Compose)

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -87,6 +88,17 @@ class Person:
         asked = self._http.post("/recalls", json={"message_id": message_id, "reason": "A benchmark."})
         public_id: str = _checked(asked).json()["id"]
         return public_id
+
+    def ask_for_all(self, message_ids: Sequence[int]) -> str:
+        """Ask as an administrator for several messages to be taken back; returns the request's public id."""
+        asked = self._http.post("/admin/recall-batches", json={"message_ids": message_ids, "reason": "A benchmark."})
+        public_id: str = _checked(asked).json()["id"]
+        return public_id
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        """The header that says who this is."""
+        return {"Authorization": self._http.headers["Authorization"]}
 
     def await_settled(self, public_id: str, *, pause: float = PAUSE) -> int:
         """Wait until a recall is settled, looking again after a pause in seconds; returns its number."""

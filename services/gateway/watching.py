@@ -28,7 +28,7 @@ T = TypeVar("T")
 WATCH: Final = "mailrecall.watch"
 """Where the application keeps its one `Watch`."""
 
-EVERY: Final = 0.75
+EVERY: Final = 0.5
 """Seconds between two looks: with what a look takes, nobody is told more than 2 s late."""
 _IDLE_LOOKS: Final = 10
 """Looks at nothing after which the thread ends."""

@@ -1,5 +1,6 @@
 """What the benchmark makes of its measurements: arithmetic, tables, the picture, the page."""
 
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -14,6 +15,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.record import placed, record
 from benchmarks.samples import Latency, Samples, quantile
 from benchmarks.tables import limit, tables
+from benchmarks.watchers import Watched
 from mailrecall.domain.outcomes import Outcome
 
 SERVER = {"server_version": "18.6"} | dict.fromkeys(
@@ -175,3 +177,36 @@ def test_figures_replace_those_of_the_same_size():
     assert placed(once, result()) == once
     with pytest.raises(BenchmarkError, match="figures of 1000"):
         placed("no place", result())
+
+
+def watched(**changes: object) -> Watched:
+    as_it_has_to_be: dict[str, Any] = {
+        "name": "recall",
+        "viewers": 200,
+        "processes": 2,
+        "transactions": {0: 1.0, 1: 5.0, 200: 9.0},
+        "memory": (250.0, 270.0, 270.0),
+        "failures": {},
+        "events": 4,
+        "told_after": [0.3, 0.7, 1.9],
+    }
+    return Watched(**as_it_has_to_be | changes)
+
+
+@pytest.mark.rule(22)
+@pytest.mark.parametrize(
+    ("changes", "wrong"),
+    [
+        ({}, ""),
+        ({"failures": {"was answered 503": 1}}, "1 of 200 did not see the end: was answered 503"),
+        ({"told_after": [0.3, 2.01]}, "2.01 s after it"),
+        ({"transactions": {0: 1.0, 1: 5.0, 200: 10.1}}, "9.1 times a second"),
+        ({"memory": (250.0, 351.0, 250.0)}, "101 MiB of the gateway"),
+        ({"memory": (250.0, 310.0, 301.0)}, "51 MiB are not given back"),
+    ],
+)
+def test_r22_what_is_wrong_with_many_who_watch_is_told(changes, wrong):
+    told = list(watched(**changes).wrong())
+    assert len(told) == bool(wrong)
+    assert wrong in "".join(told)
+    assert "0.30 s" in str(watched(**changes))
