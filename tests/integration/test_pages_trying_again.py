@@ -84,13 +84,13 @@ def test_r12_what_nobody_answered_for_is_tried_again_from_the_page(web, firm, wh
     author = who == "author"
     visitor = signed_in(web, firm.people[0] if author else firm.postmaster)
     page = f"{'' if author else '/console'}/recalls/{public_id(web, recall_id)}"
-    again = f"/recall/{copy_id}" if author else f"{page}/again"
-    offered = re.compile(rf'(href|action)="{again}"')
+    again = f"{page}/again"
+    # a recall of one's own is asked for again where it was asked for
+    offered = re.compile(f'href="/recall/{copy_id}"' if author else f'action="{again}"')
     assert offered.search(text(visitor, page))
     if author:
-        # a recall of one's own is asked for again where it was asked for
-        assert re.search(r'name="reason" value="[^"]+"><button', text(visitor, again))
-    answer = visitor.submit(again, {"reason": "Again"})
+        assert f'action="{again}"' in text(visitor, f"/recall/{copy_id}")
+    answer = visitor.submit(again)
     assert (answer.status_code, answer.location) == (303, page)
     web.deliver()
     assert outcomes(web, recall_id) == {Outcome.RECALLED: recalled}
