@@ -83,7 +83,7 @@ class Supervisor:
                     "max_bytes": _LOG_SIZE,
                     "backup_count": _LOGS_KEPT,
                 },
-                hooks={"after_spawn": (self._spawned, False)},
+                hooks={"after_spawn": (self._spawned, False), "before_reap": (_let_go_of_output, False)},
             )
 
         watcher = await self._alone(add)
@@ -147,6 +147,16 @@ class Supervisor:
                 return await action()
             except self._conflict:
                 await asyncio.sleep(0.02)
+
+
+def _let_go_of_output(*, watcher: Any, process_pid: int, **_: object) -> bool:
+    """Stop reading a dead process's output before circus closes it.
+
+    Circus does so only for processes that it ended itself. For others the number of the closed pipe would stay with the
+    loop, and a process that is started at that moment and is given the number could not be started any more.
+    """
+    watcher.stream_redirector.remove_redirections(watcher.processes[process_pid])
+    return True
 
 
 def _log_to(folder: DataFolder) -> None:
