@@ -1,4 +1,4 @@
-"""R22: recalls that people look at, looked up once a second for all of them together.
+"""R22: recalls that people look at, looked up twice a second for all of them together.
 
 However many watch, one thread of the process asks the control database, with the same few statements; they wait in
 memory for what it finds.

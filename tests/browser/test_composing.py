@@ -172,6 +172,7 @@ def test_r28_a_draft_sent_in_another_window_is_not_sent_again(visit: Visits, sta
     page.fill("#to", writer.address)
     page.fill("#subject", "Once")
     page.wait_for_url(re.compile(r"/compose/\d+$"))
+    assert comes_true(page, lambda: draft_of(stack, writer).fields["subject"] == "Once")
     other = page.context.new_page()
     other.goto(page.url)
     other.click("#compose button.primary")

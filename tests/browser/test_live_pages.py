@@ -59,7 +59,8 @@ class Scene:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Have the copy locked, as it is for the moment in which somebody reads it: the recall waits."""
-        assert poll(self._is_there, timeout=60)
+        # and nobody is at the message: its recall begins at once
+        assert poll(lambda: self._is_there() and self._is_filed(), timeout=60)
         with self.stack.databases.shard(self.reader.shard) as shard:
             shard.execute("SELECT FROM copy WHERE mailbox_id = %s FOR UPDATE", (self.reader.id,))
             yield
@@ -67,6 +68,14 @@ class Scene:
     def _is_there(self) -> bool:
         with self.stack.databases.shard(self.reader.shard) as shard:
             return bool(shard.execute("SELECT FROM copy WHERE mailbox_id = %s", (self.reader.id,)).rowcount)
+
+    def _is_filed(self) -> bool:
+        with self.stack.databases.control() as control:
+            row = control.execute(
+                "SELECT FROM message WHERE id = %s AND delivered_at IS NOT NULL AND author_filed_at IS NOT NULL",
+                (self.message_id & ~1,),
+            )
+            return bool(row.rowcount)
 
     def _post(self, account: Account, path: str, body: object) -> dict[str, int]:
         auth = (account.address, companies.PASSWORD)

@@ -67,7 +67,6 @@ _DATABASES: Mapping[str, tuple[UrlOf, UrlOf]] = {
 }
 """Each database, and one beside it."""
 
-OF_DELIVERY = {Commit.EXPAND, Commit.DEPOSIT, Commit.DEPOSIT_RECORD}
 OF_UNDO = {Commit.RESTORE, Commit.RESTORE_RECORD}
 OF_ALL_OR_NOTHING = {Commit.PREPARE, Commit.PREPARE_RECORD, Commit.DECIDE, Commit.RELEASE}
 

@@ -159,11 +159,11 @@ class Days(RuleBasedStateMachine):
 
     def _absent(self, letter: Letter, copy: CopyModel) -> None:
         if not letter.absent(copy):
-            self.violated(f"{letter.subject} is away: {copy}")
+            self.violated(f"{letter.subject} is away: {copy} of {letter.copies}")
 
     def _present(self, letter: Letter, copy: CopyModel) -> None:
         if not letter.present(copy):
-            self.violated(f"{letter.subject} is there, though another copy is gone: {copy}")
+            self.violated(f"{letter.subject} is there, though another copy is gone: {copy} of {letter.copies}")
 
     def _count(self, operation: str, *, answered: bool = True) -> None:
         self.report.operations[operation] += 1

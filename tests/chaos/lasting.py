@@ -6,13 +6,12 @@ What a block gives tells whether the blow has fallen by now.
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 
-import psycopg
 import redis
-from psycopg import sql
 
 from mailrecall.embedded.deadlines import poll
 from mailrecall.settings import Settings
 from tests.chaos.hunt import Hunt
+from tests.fault.scene import away
 from tests.severing import Cut
 
 Fallen = Callable[[], bool]
@@ -26,22 +25,8 @@ def database_away(url_of: UrlOf, beside: UrlOf) -> Blow:
     @contextmanager
     def strike(hunt: Hunt) -> Iterator[Fallen]:
         settings = hunt.session.settings
-        name = str(psycopg.conninfo.conninfo_to_dict(url_of(settings))["dbname"])
-        allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-
-        def say(allowed: str) -> None:
-            with psycopg.connect(beside(settings), autocommit=True) as connection:
-                connection.execute(allow.format(sql.Identifier(name), sql.SQL(allowed)))
-                if allowed == "false":
-                    connection.execute(
-                        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", (name,)
-                    )
-
-        try:
-            say("false")
+        with away(url_of(settings), beside(settings)):
             yield lambda: True
-        finally:
-            hunt.patiently(lambda: say("true"))
 
     return strike
 

@@ -112,10 +112,8 @@ class Scene:
     @contextmanager
     def _unfinished(self, recall_id: int) -> Iterator[None]:
         """Let one batch be counted only after the block, so that the recall is not over however long the blow takes."""
-        with (
-            suppress(psycopg.OperationalError),  # the blow may be to this database
-            psycopg.connect(self.session.settings.control_url) as connection,
-        ):
+        connection = psycopg.connect(self.session.settings.control_url)
+        try:
             held = connection.execute(
                 "SELECT batch FROM recall_batch WHERE recall_id = %s AND state = 'pending'"
                 " ORDER BY batch DESC LIMIT 1 FOR UPDATE SKIP LOCKED",
@@ -123,6 +121,8 @@ class Scene:
             ).fetchone()
             assert held is not None, "the recall was over before the blow fell"
             yield
+        finally:
+            connection.close()  # if the blow was to this database, there is nobody to tell any more
 
     def view(self, recall_id: int) -> RecallView:
         """Read a recall."""
@@ -214,18 +214,22 @@ def away(database_url: str, through_url: str) -> Iterator[None]:
         through_url: another one on the same server, through which it is told.
     """
     name = str(psycopg.conninfo.conninfo_to_dict(database_url)["dbname"])
-    allow = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
-    with psycopg.connect(through_url, autocommit=True) as connection:
 
-        def empty() -> bool:
-            # all at once: one after the other, the last would go on working for seconds
+    def allow(connections: str) -> None:
+        statement = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+        with psycopg.connect(through_url, autocommit=True) as connection:
+            connection.execute(statement.format(sql.Identifier(name), sql.SQL(connections)))
+
+    def empty() -> bool:
+        # all at once: one after the other, the last would go on working for seconds
+        with psycopg.connect(through_url, autocommit=True) as connection:
             return not connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
             ).fetchall()
 
-        connection.execute(allow.format(sql.Identifier(name), sql.SQL("false")))
-        try:
-            assert poll(empty, timeout=30, pause=0.01), "somebody did not leave the database"
-            yield
-        finally:
-            connection.execute(allow.format(sql.Identifier(name), sql.SQL("true")))
+    allow("false")
+    try:
+        assert poll(empty, timeout=30, pause=0.01), "somebody did not leave the database"
+        yield
+    finally:
+        allow("true")

@@ -10,6 +10,7 @@ from mailrecall.audit import trail
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import Requester
 from mailrecall.domain.undo import UndoState
+from mailrecall.embedded.deadlines import poll
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
 from mailrecall.recalls import undoing
@@ -183,6 +184,17 @@ def messages(databases: Databases) -> int:
     return count
 
 
+def await_no_mover(databases: Databases) -> None:
+    """Wait until the server has noticed that a mover whose wire was cut is gone, and that it moves no more."""
+
+    def nobody() -> bool:
+        with databases.control() as connection:
+            row = connection.execute("SELECT FROM pg_locks WHERE locktype = 'advisory' AND classid = 1943")
+            return not row.rowcount
+
+    assert poll(nobody, timeout=60), "somebody is still moving mailboxes"
+
+
 @pytest.mark.parametrize("cut", Cut)
 @pytest.mark.parametrize("place", ["shard", "control"])
 @pytest.mark.parametrize(("source", "target"), [(SHARD, 1), (1, SHARD)], ids=["from the shard", "to the shard"])
@@ -194,10 +206,12 @@ def test_mailboxes_whose_move_is_cut_at_any_commit_are_on_one_shard(near, remote
     movers = others[:3]
 
     def there_and_back(_: int) -> None:
+        await_no_mover(databases)
         move(near.settings, databases, movers, source)
         try:
             move(remote.settings, remote.process.databases, movers, target)
         finally:
+            await_no_mover(databases)
             moving.end_interrupted(near.settings, databases, now=clock.now())
             assert copies(databases, message_id) == {(one.id, shard_of(databases, one)): 1 for one in others}
 
