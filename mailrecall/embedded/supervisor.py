@@ -66,6 +66,10 @@ class Supervisor:
         """Start a process, and start it again whenever it ends."""
         self._commands[command.name] = command
         program, *arguments = command.launched()
+        hooks: dict[str, tuple[Callable[..., bool], bool]] = {
+            "after_spawn": (self._spawned, False),
+            "before_reap": (_let_go_of_output, False),
+        }
 
         async def add() -> Any:
             return self._arbiter.add_watcher(
@@ -83,7 +87,7 @@ class Supervisor:
                     "max_bytes": _LOG_SIZE,
                     "backup_count": _LOGS_KEPT,
                 },
-                hooks={"after_spawn": (self._spawned, False), "before_reap": (_let_go_of_output, False)},
+                hooks=hooks,
             )
 
         watcher = await self._alone(add)

@@ -33,11 +33,13 @@ def folder() -> Iterator[DataFolder]:
 def arbiters(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What circus makes to look after processes."""
     made: list[Any] = []
-    monkeypatch.setattr(
-        circus,
-        "get_arbiter",
-        lambda *args, get=circus.get_arbiter, **named: made.append(get(*args, **named)) or made[-1],
-    )
+    get_arbiter = circus.get_arbiter
+
+    def remember(*arguments: Any, **named: Any) -> Any:
+        made.append(get_arbiter(*arguments, **named))
+        return made[-1]
+
+    monkeypatch.setattr(circus, "get_arbiter", remember)
     return made
 
 
