@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from benchmarks.dataset import Company
 from benchmarks.errors import BenchmarkError
 from benchmarks.place import PASSWORD, Place, running, until
 from benchmarks.system import Person, author
-from benchmarks.viewers import Viewers, looking
+from benchmarks.viewers import looking
 from mailrecall.embedded.deadlines import poll
 from mailrecall.embedded.folder import DataFolder
 from mailrecall.postgres import queries
@@ -135,23 +135,20 @@ class Watching:
     def _watch(self, name: str, path: str, settled: str, ask: Callable[[], str], headers: Mapping[str, str]) -> Watched:
         self._place.await_quiet()
         memory, transactions = [self._memory()], {}
-        with self._nothing_done():
-            public_id = ask()
-            url = self._place.session.gateway_url + path.format(public_id)
-            transactions[0] = self._transactions()
-            with looking(url, 1, headers) as one:
-                until(one.all_look, pause=_PAUSE)
-                transactions[1] = self._transactions()
-            viewers = Viewers(url, self._viewers, headers)
-            viewers.begin()
-            until(viewers.all_look, pause=_PAUSE)
-            transactions[self._viewers] = self._transactions()
-            memory.append(self._memory())
-        try:
+        with ExitStack() as views:
+            with self._nothing_done():
+                public_id = ask()
+                url = self._place.session.gateway_url + path.format(public_id)
+                transactions[0] = self._transactions()
+                with looking(url, 1, headers) as one:
+                    until(one.all_look, pause=_PAUSE)
+                    transactions[1] = self._transactions()
+                viewers = views.enter_context(looking(url, self._viewers, headers))
+                until(viewers.all_look, pause=_PAUSE)
+                transactions[self._viewers] = self._transactions()
+                memory.append(self._memory())
             until(lambda: self._settled(settled, public_id) is not None, pause=_PAUSE)
             poll(viewers.all_ended, timeout=_PATIENCE)
-        finally:
-            viewers.end()
         ended = self._settled(settled, public_id)
         memory.append(self._memory())
         seen = [viewer for viewer in viewers.all if viewer.saw_the_end]

@@ -104,7 +104,9 @@ class Watcher(Generic[T]):
         """
 
         def news() -> bool:
-            return self._stopped or self._known.get(recall_id, known) != known
+            found = self._known.get(recall_id, known)
+            # mostly the very same: not compared part by part by everybody who watches
+            return self._stopped or (found is not known and found != known)
 
         with self._changed:
             if not self._changed.wait_for(news, seconds) or self._stopped:
