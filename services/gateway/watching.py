@@ -5,6 +5,7 @@ memory for what it finds.
 """
 
 import threading
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ class Seen:
         return self.recall.state is State.SETTLED and (self.undo is None or self.undo.restored_at is not None)
 
 
-class Watcher(Generic[T]):
+class Watcher(ABC, Generic[T]):
     """What the watchers of one process share; whatever they watch has a number."""
 
     def __init__(self, databases: Databases, *, most: int, every: float = EVERY) -> None:
@@ -113,9 +114,9 @@ class Watcher(Generic[T]):
                 return None
             return self._known.get(recall_id)
 
+    @abstractmethod
     def find(self, control: Connection[Any], ids: list[int]) -> Mapping[int, T]:
         """Look up what is watched, all of it at once."""
-        raise NotImplementedError
 
     @property
     def watchers(self) -> int:

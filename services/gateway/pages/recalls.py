@@ -9,10 +9,10 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from mailrecall import clock
-from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, State, clean_reason
+from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, State
 from services.gateway import limiting, mailbox, pacing, previewing, recalling
 from services.gateway.current import account, process
-from services.gateway.pages import charts, live, sessions
+from services.gateway.pages import charts, live, reasons, sessions
 from services.gateway.pages.rendering import page
 from services.gateway.pages.wording import told
 from services.gateway.problems import CATALOGUE, Code, Problem
@@ -36,11 +36,9 @@ def ask(copy_id: int) -> AnyResponse:
     """R11, R12: ask for the recall; asking again leads to the one there is."""
     given = request.form.get("reason", "")
     try:
-        reason = clean_reason(given.replace("\r\n", "\n").replace("\0", ""))
-        reason.encode()
-    except (ReasonError, UnicodeEncodeError):
-        wrong = _("Say why, in 1 to %(most)s characters.", most=LONGEST_REASON)
-        return _form(copy_id, given, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
+        reason = reasons.typed(given)
+    except ReasonError as wrong:
+        return _form(copy_id, given, str(wrong), HTTPStatus.UNPROCESSABLE_ENTITY)
     try:
         answer = recalling.ask(process(), account(), recalling.Asking(copy_id, reason), now=clock.now())
     except Problem as problem:

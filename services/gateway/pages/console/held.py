@@ -8,12 +8,12 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from mailrecall import clock
-from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, clean_reason
+from mailrecall.domain.recalls import LONGEST_REASON, ReasonError
 from mailrecall.mime import parts
 from services.gateway import moderating
 from services.gateway.api.messages import attached_file
 from services.gateway.current import account, process
-from services.gateway.pages import html_mail, sessions
+from services.gateway.pages import html_mail, reasons, sessions
 from services.gateway.pages.console import cursors, wording
 from services.gateway.pages.rendering import page
 from services.gateway.problems import Code, Problem
@@ -67,11 +67,9 @@ def reject(message_id: int) -> AnyResponse:
     """Have nobody get a message; its sender is told why."""
     given = request.form.get("reason", "")
     try:
-        reason = clean_reason(given.replace("\r\n", "\n").replace("\0", ""))
-        reason.encode()
-    except (ReasonError, UnicodeEncodeError):
-        wrong = _("Say why, in 1 to %(most)s characters.", most=LONGEST_REASON)
-        return _show(message_id, given, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
+        reason = reasons.typed(given)
+    except ReasonError as wrong:
+        return _show(message_id, given, str(wrong), HTTPStatus.UNPROCESSABLE_ENTITY)
     try:
         moderating.reject(process(), account(), message_id, reason, now=clock.now())
     except Problem as problem:

@@ -7,10 +7,10 @@ from flask_babel import gettext as _
 from werkzeug.wrappers import Response as AnyResponse
 
 from mailrecall import clock
-from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, clean_reason
+from mailrecall.domain.recalls import LONGEST_REASON, ReasonError
 from services.gateway import overseeing
 from services.gateway.current import account, process
-from services.gateway.pages import sessions
+from services.gateway.pages import reasons, sessions
 from services.gateway.pages.rendering import page
 from services.gateway.problems import Code, Problem
 
@@ -30,10 +30,9 @@ def place() -> AnyResponse:
     wrong: dict[str, str] = {}
     reason = ""
     try:
-        reason = clean_reason(typed["reason"].replace("\r\n", "\n"))
-        reason.encode()
-    except (ReasonError, UnicodeEncodeError):
-        wrong["reason"] = _("Say why, in 1 to %(most)s characters.", most=LONGEST_REASON)
+        reason = reasons.typed(typed["reason"])
+    except ReasonError as none:
+        wrong["reason"] = str(none)
     if not typed["address"]:
         wrong["address"] = _("Name an account of your organisation.")
     if not wrong:

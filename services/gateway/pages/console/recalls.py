@@ -5,19 +5,18 @@ from http import HTTPStatus
 from uuid import UUID
 
 from flask import Blueprint, Response, current_app, redirect, render_template, request, send_file, url_for
-from flask_babel import gettext as _
 from marshmallow import ValidationError
 from werkzeug.wrappers import Response as AnyResponse
 
 from mailrecall import clock, spreadsheets
 from mailrecall.domain.outcomes import Outcome
-from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, State, clean_reason
+from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, State
 from mailrecall.recalls.failures import Place
 from services.gateway import administration, failing, limiting, overseeing, pacing, recalling
 from services.gateway.current import account, process
 from services.gateway.failing import FailedPage
 from services.gateway.fields import FailureCursor
-from services.gateway.pages import charts, live, sessions
+from services.gateway.pages import charts, live, reasons, sessions
 from services.gateway.pages.console import cursors, wording
 from services.gateway.pages.rendering import page
 from services.gateway.problems import CATALOGUE, Code, Problem
@@ -93,11 +92,9 @@ def undo(public_id: UUID) -> AnyResponse:
     """R26: have what the recall took put back."""
     given = request.form.get("reason", "")
     try:
-        reason = clean_reason(given.replace("\r\n", "\n").replace("\0", ""))
-        reason.encode()
-    except (ReasonError, UnicodeEncodeError):
-        wrong = _("Say why, in 1 to %(most)s characters.", most=LONGEST_REASON)
-        return _show(public_id, given, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
+        reason = reasons.typed(given)
+    except ReasonError as wrong:
+        return _show(public_id, given, str(wrong), HTTPStatus.UNPROCESSABLE_ENTITY)
     try:
         recalling.undo(process(), account(), public_id, reason, now=clock.now())
     except Problem as problem:

@@ -15,14 +15,14 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from mailrecall import clock
 from mailrecall.domain.outcomes import Tally
-from mailrecall.domain.recalls import LONGEST_REASON, ReasonError, clean_reason
+from mailrecall.domain.recalls import LONGEST_REASON, ReasonError
 from mailrecall.mailstore.reading import HIGHEST_ID
 from mailrecall.recalls.batches import MOST_MESSAGES
 from services.gateway import administration, batching, policies
 from services.gateway.administration import Hit, HitPage
 from services.gateway.current import account, process
 from services.gateway.fields import PlaceCursor
-from services.gateway.pages import charts, languages, sessions
+from services.gateway.pages import charts, languages, reasons, sessions
 from services.gateway.pages.rendering import page
 from services.gateway.problems import Code, Problem
 from services.gateway.schemas.administration import SearchQuerySchema
@@ -158,11 +158,9 @@ def ask() -> AnyResponse:
         return redirect(url_for("pages.console.home"), 303)
     given = request.form.get("reason", "")
     try:
-        reason = clean_reason(given.replace("\r\n", "\n").replace("\0", ""))
-        reason.encode()
-    except (ReasonError, UnicodeEncodeError):
-        wrong = _("Say why, in 1 to %(most)s characters.", most=LONGEST_REASON)
-        return _form(ids, given, wrong, HTTPStatus.UNPROCESSABLE_ENTITY)
+        reason = reasons.typed(given)
+    except ReasonError as wrong:
+        return _form(ids, given, str(wrong), HTTPStatus.UNPROCESSABLE_ENTITY)
     made: list[batching.Shown] = []
 
     def keep(_control: Connection[Any], shown: batching.Shown) -> None:
