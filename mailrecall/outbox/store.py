@@ -82,9 +82,12 @@ def is_open(connection: Connection[Any], work_id: int) -> bool:
     return bool(row and row[0])
 
 
-def finish(connection: Connection[Any], work_id: int) -> None:
-    """Record work as done, in the transaction that writes its result."""
-    connection.execute(_SQL["finish"], {"work_id": work_id})
+def finish(connection: Connection[Any], work_id: int) -> bool:
+    """Record work as done, in the transaction that writes its result; False where another run has done so.
+
+    Of two runs at once, the second waits here until the first one's transaction ends.
+    """
+    return bool(connection.execute(_SQL["finish"], {"work_id": work_id}).rowcount)
 
 
 def fail(connection: Connection[Any], work_id: int, failure: str, *, outage: bool, most: int, now: datetime) -> bool:

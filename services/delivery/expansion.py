@@ -25,8 +25,9 @@ def expand_message(process: Process[Settings], *, message_id: int, work_id: int,
 
 
 def bounce_undeliverable(process: Process[Settings], *, message_id: int, work_id: int, now: datetime) -> None:
-    """Tell the sender of addressees who closed between acceptance and expansion."""
+    """Tell the sender of addressees who closed between acceptance and expansion; a second time changes nothing."""
     with process.databases.control() as connection:
-        failures = dict.fromkeys(undeliverable(connection, message_id), "550 5.1.1 The mailbox was closed")
-        bounce_for(connection, message_id, failures, now=now, hostname=process.settings.hostname)
-        outbox.finish(connection, work_id)
+        # first, for only the work's own row can tell a second run that the sender was told
+        if outbox.finish(connection, work_id):
+            failures = dict.fromkeys(undeliverable(connection, message_id), "550 5.1.1 The mailbox was closed")
+            bounce_for(connection, message_id, failures, now=now, hostname=process.settings.hostname)

@@ -1,6 +1,7 @@
 """Bounces of mail that could not be delivered after all: who gets one, and that it arrives."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from email import message_from_bytes, policy
 from typing import Any
 
@@ -11,15 +12,18 @@ from mailrecall.directory.lookup import Account
 from mailrecall.domain.recalls import Channel
 from mailrecall.messages.acceptance import EnvelopeRecipient, Incoming, accept
 from mailrecall.mime.summary import summarise
+from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 from services.delivery.bouncing import bounce_for
+from services.delivery.expansion import bounce_undeliverable
 from tests import company as companies
 from tests import dispatch
 from tests.company import Company
 from tests.correspondence import has_copy
 from tests.intake import count, stored
+from tests.locks import until_somebody_waits_for_a_lock
 
 CONTENT = b"From: me@example.org\r\nSubject: Lost\r\nX-Own: yes\r\n\r\nconfidential words\r\n"
 FAILURES = {"gone@example.org": "550 5.1.1 The mailbox was closed"}
@@ -128,3 +132,35 @@ def test_an_addressee_closed_before_delivery_bounces(databases: Databases, setti
     assert row is not None
     assert has_copy(databases, sender, row[0])
     assert not has_copy(databases, leaver, message_id)
+
+
+def test_a_bounce_whose_task_runs_twice_is_one(databases: Databases, settings: Settings, company: Company):
+    """As when a run takes longer than the lease of its work, which is then published again."""
+    sender = company.people[0]
+    leaver = companies.hire(databases, f"leaver-twice@{company.domain}")
+    message_id = message_from(databases, sender.address, leaver)
+    with databases.control() as connection:
+        connection.execute("UPDATE account SET closed_at = now() WHERE id = %s", (leaver.id,))
+    process = Process(settings, databases)
+    dispatch.run(process, Task.EXPAND)
+    with databases.control() as connection:
+        ((work_id,),) = connection.execute("SELECT id FROM outbox WHERE task = %s", (Task.BOUNCE,)).fetchall()
+
+    def bounce() -> None:
+        bounce_undeliverable(process, message_id=message_id, work_id=work_id, now=clock.now())
+
+    with ThreadPoolExecutor(2) as threads:
+        with databases.control() as connection:
+            # both are past the question whether their work is open
+            connection.execute("SELECT FROM outbox WHERE id = %s FOR UPDATE", (work_id,))
+            runs = [threads.submit(bounce) for _ in range(2)]
+            until_somebody_waits_for_a_lock(settings)
+        for run in runs:
+            run.result(30)
+    bounce()
+
+    with databases.control() as connection:
+        rows = connection.execute(
+            "SELECT id FROM message WHERE id > %s AND channel = 'system'", (message_id,)
+        ).fetchall()
+    assert len(rows) == 1
