@@ -109,9 +109,13 @@ def file_author_copy(process: Process[Settings], *, message_id: int, shard: int,
             # R28: what was a draft under this id becomes the copy in Sent, in one transaction
             drafts.remove(connection, copy.mailbox_id, author_copy_id(message_id))
             mailstore.file_author_copy(connection, message_id, copy.mailbox_id, copy.listed, content)
+            faultpoints.before(Commit.FILE)
+        faultpoints.after(Commit.FILE)
     with process.databases.control() as connection:
         delivery.record_author_copy(connection, message_id, now=now)
         outbox.finish(connection, work_id)
+        faultpoints.before(Commit.FILE_RECORD)
+    faultpoints.after(Commit.FILE_RECORD)
 
 
 def _content_for(process: Process[Settings], control: Connection[Any], shard: int, message_id: int) -> bytes | None:

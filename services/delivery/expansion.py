@@ -31,3 +31,5 @@ def bounce_undeliverable(process: Process[Settings], *, message_id: int, work_id
         if outbox.finish(connection, work_id):
             failures = dict.fromkeys(undeliverable(connection, message_id), "550 5.1.1 The mailbox was closed")
             bounce_for(connection, message_id, failures, now=now, hostname=process.settings.hostname)
+        faultpoints.before(Commit.BOUNCE)
+    faultpoints.after(Commit.BOUNCE)

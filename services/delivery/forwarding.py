@@ -12,13 +12,14 @@ from typing import Any
 
 from psycopg import Connection
 
-from mailrecall import logs
+from mailrecall import faultpoints, logs
 from mailrecall.directory import forwarding as directory
 from mailrecall.directory import lookup
 from mailrecall.directory.forwarding import Rule
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.addresses import Address, AddressError
 from mailrecall.domain.recalls import Channel
+from mailrecall.faultpoints import Commit
 from mailrecall.mailstore.forwarding import Forward
 from mailrecall.messages.acceptance import EnvelopeRecipient, Incoming, accept
 from mailrecall.messages.delivery import DeliveryBatch, content
@@ -74,6 +75,8 @@ def forward_message(
             record_forward(connection, message_id, account_id, forward_id, now=now)
             log.info("delivery.forwarded", message_id=message_id, account_id=account_id, forward_id=forward_id)
         outbox.finish(connection, work_id)
+        faultpoints.before(Commit.FORWARD)
+    faultpoints.after(Commit.FORWARD)
 
 
 def _accept(

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from mailrecall import logs
+from mailrecall import faultpoints, logs
+from mailrecall.faultpoints import Commit
 from mailrecall.messages import delivery
 from mailrecall.metrics import instruments
 from mailrecall.mime import reading, trace
@@ -64,6 +65,8 @@ def relay_message(process: Process[Settings], *, message_id: int, work_id: int, 
     with process.databases.control() as connection:
         delivery.record_relay(connection, message_id, now=now)
         outbox.finish(connection, work_id)
+        faultpoints.before(Commit.RELAY_RECORD)
+    faultpoints.after(Commit.RELAY_RECORD)
 
 
 def relay(databases: Databases, settings: Settings, message_id: int, *, now: datetime) -> None:
@@ -182,6 +185,8 @@ class _Handover:
         with self.databases.control() as connection:
             parameters = {"message_id": self.message_id, "addresses": taken, "now": self.now}
             connection.execute(_SQL["relayed"], parameters)
+            faultpoints.before(Commit.RELAY)
+        faultpoints.after(Commit.RELAY)
         results.relayed += len(taken)
 
     def _options(self, session: smtplib.SMTP, addresses: Sequence[str]) -> list[str] | None:
@@ -219,6 +224,8 @@ class _Handover:
             }
             new = dict(connection.execute(_SQL["refused"], parameters).fetchall())
             bounce_for(connection, self.message_id, new, now=self.now, hostname=self.settings.hostname)
+            faultpoints.before(Commit.REFUSE)
+        faultpoints.after(Commit.REFUSE)
 
 
 def _for_the_wire(content: bytes) -> bytes:

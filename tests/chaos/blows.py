@@ -69,11 +69,17 @@ _DATABASES: Mapping[str, tuple[UrlOf, UrlOf]] = {
 
 OF_UNDO = {Commit.RESTORE, Commit.RESTORE_RECORD}
 OF_ALL_OR_NOTHING = {Commit.PREPARE, Commit.PREPARE_RECORD, Commit.DECIDE, Commit.RELEASE}
+RARELY_REACHED = {
+    Commit.PURGE,
+    *(Commit.FORWARD, Commit.BOUNCE),
+    *(Commit.RELAY, Commit.REFUSE, Commit.RELAY_RECORD),
+}
+"""A purge is days away, and these people know nobody outside, have no forwarding rules and never leave."""
 
 
 def points(*, atomic: bool) -> list[str]:
-    """Name the fault points that somebody can come to; a purge is days away."""
-    never = {Commit.PURGE} | (set() if atomic else OF_ALL_OR_NOTHING)
+    """Name the fault points that somebody comes to as a rule: at any other, a blow would wait in vain."""
+    never = RARELY_REACHED | (set() if atomic else OF_ALL_OR_NOTHING)
     return [f"kill {when} {commit.value}" for commit in Commit if commit not in never for when in ("before", "after")]
 
 

@@ -7,13 +7,21 @@ import pytest
 
 from mailrecall.embedded.folder import DataFolder
 from mailrecall.postgres.databases import Databases
+from tests import smarthost
 from tests import stack as test_stack
 from tests.fault.scene import Scene
 from tests.servers import new_folder
+from tests.smarthost import Smarthost
 
 
 @pytest.fixture(scope="session")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def outside() -> Iterator[Smarthost]:
+    with smarthost.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def scene(tmp_path_factory: pytest.TempPathFactory, outside: Smarthost) -> Iterator[Scene]:
     folder = DataFolder(new_folder("faults"))
     fault_points = tmp_path_factory.mktemp("points")
     with test_stack.started_in(
@@ -24,6 +32,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             "MAILRECALL_STATEMENT_TIMEOUT": "15",
             "MAILRECALL_FAULT_POINTS": str(fault_points),
             "MAILRECALL_PURGE_EVERY": "1",
+            "MAILRECALL_SMARTHOST": "{}:{}".format(*outside.address),
         },
     ) as session:
         databases = Databases(session.settings, "tests")

@@ -91,6 +91,16 @@ class Scene:
 
         assert poll(delivered, timeout=90), "the mail was not delivered in time"
 
+    def await_rest(self) -> None:
+        """Wait until no work is left that could still do anything."""
+
+        def at_rest() -> bool:
+            with self.databases.control() as connection:
+                row = connection.execute("SELECT count(*) FROM outbox WHERE NOT dead").fetchone()
+            return row == (0,)
+
+        assert poll(lambda: self.patiently(at_rest), timeout=90), "some work was not done in time"
+
     def recall(self, mail: Delivered) -> int:
         """Ask for the recall; returns its number."""
         asked = correspondence.ask(self.databases, mail.sender, mail.message_id)
