@@ -117,9 +117,9 @@ def admit(connection: Connection[Any], asked: Asked, *, now: datetime, deadline:
         holding.cancel(connection, message_id, requester=asked.requested_by, now=now)
     left = connection.execute(_SQL["left_open"], keys).fetchone()
     entries = [
-        *(_entry(asked, Event.RECALL_REFUSED, message_id, None) for message_id in gone),
-        *(_entry(asked, Event.RECALL_REQUESTED, message_id, recall_id) for message_id, recall_id in begun.items()),
-        *(_entry(asked, Event.RECALL_REPEATED, message_id, recall_id) for message_id, recall_id in repeated.items()),
+        *(entry(asked, Event.RECALL_REFUSED, message_id, None) for message_id in gone),
+        *(entry(asked, Event.RECALL_REQUESTED, message_id, recall_id) for message_id, recall_id in begun.items()),
+        *(entry(asked, Event.RECALL_REPEATED, message_id, recall_id) for message_id, recall_id in repeated.items()),
     ]
     return entries, left[0] if left else 0
 
@@ -139,7 +139,8 @@ def refusals(requester: Requester, judged: Sequence[Judged], reason: str) -> lis
     ]
 
 
-def _entry(asked: Asked, event: Event, message_id: int, recall_id: int | None) -> Entry:
+def entry(asked: Asked, event: Event, message_id: int, recall_id: int | None) -> Entry:
+    """R27: say what became of one message of a request; no recall: there is no such message."""
     details: dict[str, object] = {"reason": asked.reason, "request": asked.id}
     if recall_id is None:
         details["refusal"] = Refusal.NOT_FOUND.value

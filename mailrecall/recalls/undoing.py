@@ -21,6 +21,7 @@ from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
 from mailrecall.outbox.work import Work
 from mailrecall.postgres import queries
+from mailrecall.recalls.admission import Asked, entry
 from mailrecall.recalls.views import get
 
 _SQL = queries.load(__package__, "undoing.sql")
@@ -81,6 +82,7 @@ def request(
         now: the moment that decides whether the retention is over.
     """
     hold_still(connection)  # what is planned are the batches as they lie now
+    request_ids = [row[0] for row in connection.execute(_SQL["lock_requests"], {"public_id": public_id}).fetchall()]
     found = _lock(connection, public_id)
     ours = found if found and found.undoable.organisation_id == requester.organisation_id else None
     if ours and requester.administrator and (undo := find(connection, ours.recall_id)) is not None:
@@ -91,8 +93,15 @@ def request(
         return refused or UndoRefused(UndoRefusal.NOT_FOUND)
     keys = {"recall_id": ours.recall_id, "requested_by": requester.account_id, "reason": reason, "now": now}
     connection.execute(_SQL["begin"], keys)
+    answering = {**keys, "message_id": ours.message_id, "request_ids": request_ids}
+    answered = [Asked(*row) for row in connection.execute(_SQL["answer_requests"], answering).fetchall()]
     batches = connection.execute(_SQL["plan_batches"], keys).fetchall()
     outbox.add(connection, [work.restore(ours.recall_id, *batch) for batch in sorted(batches)], due_at=now)
+    trail.append_all(
+        connection,
+        [entry(asked, Event.RECALL_REPEATED, ours.message_id, ours.recall_id) for asked in answered],
+        now=now,
+    )
     return Undoing(ours.recall_id, _begun(connection, ours.recall_id), created=True)
 
 
@@ -131,7 +140,7 @@ def record_batch(connection: Connection[Any], recall_id: int, batch: int, restor
         return False
     connection.execute(_SQL["undone"], keys)
     undo = _begun(connection, recall_id)
-    entry = Entry(
+    finished = Entry(
         organisation_id=recall[0],
         event=Event.UNDO_FINISHED,
         actor=SYSTEM,
@@ -139,7 +148,7 @@ def record_batch(connection: Connection[Any], recall_id: int, batch: int, restor
         message_id=recall[1],
         details={"restored": undo.restored, "gone": undo.gone},
     )
-    trail.append(connection, entry, now=now)
+    trail.append(connection, finished, now=now)
     return True
 
 
@@ -187,7 +196,7 @@ def _record(
 ) -> None:
     """R27: say what was asked for, and what was answered; of other organisations' recalls nothing (R24)."""
     details: dict[str, object] = {"reason": reason} if reason else {}
-    entry = Entry(
+    recorded = Entry(
         organisation_id=requester.organisation_id,
         event=Event.UNDO_REFUSED if refused else Event.UNDO_REQUESTED,
         actor=Actor.account(requester.account_id),
@@ -195,7 +204,7 @@ def _record(
         message_id=found.message_id if found else None,
         details={**details, "refusal": refused.refusal.value} if refused else details,
     )
-    trail.append(connection, entry, now=now)
+    trail.append(connection, recorded, now=now)
 
 
 def _begun(connection: Connection[Any], recall_id: int) -> Undo:

@@ -1,3 +1,21 @@
+-- name: lock_requests
+-- Before the recall, as an admission locks them: requests of many messages, this one among them, that have yet to get its recall.
+-- What waits for approval is not agreed to, and is another matter.
+SELECT m.request_id
+  FROM requested_message m JOIN recall_request q ON q.id = m.request_id
+ WHERE m.message_id = (SELECT message_id FROM recall WHERE public_id = %(public_id)s)
+   AND m.refusal IS NULL AND m.recall_id IS NULL AND (q.approval IS NULL OR q.approval = 'approved')
+ ORDER BY m.request_id
+   FOR UPDATE OF m
+
+-- name: answer_requests
+-- R12: who asked before the undo asked for the recall that it undoes. Else their turn would come after it, and take everything
+-- again.
+UPDATE requested_message m SET recall_id = %(recall_id)s
+  FROM recall_request q
+ WHERE q.id = m.request_id AND m.message_id = %(message_id)s AND m.request_id = ANY (%(request_ids)s)
+RETURNING q.id, q.organisation_id, q.requested_by, q.reason
+
 -- name: lock_recall
 -- Orders an undo with a repeat of the recall (R12), with corrections of its counts, and with the purge.
 SELECT r.id, r.organisation_id, r.message_id, r.state, r.settled_at, r.policy, r.purged_at IS NOT NULL, m.hold = 'cancelled'

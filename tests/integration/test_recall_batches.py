@@ -253,6 +253,30 @@ def test_r16_r21_a_message_that_is_being_delivered_comes_later_and_holds_up_no_o
     assert (done["state"], done["progress"]["outcomes"]) == ("settled", {"recalled": 2})
 
 
+@pytest.mark.rule(12, 21, 26)
+def test_r12_r26_who_asked_before_an_undo_asked_for_the_recall_that_it_undoes(web, databases):
+    firm = company.found(databases, people=3)
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(web.process)
+    with databases.control() as deposit:
+        deposit.execute("SELECT FROM message WHERE id = %s FOR KEY SHARE", (message_id,))
+        batch = ask(web, firm.postmaster, [message_id]).get_json()
+    # before its turn comes, the sender's own recall is over, and undone
+    others_work = [task for task in Task if task in dispatch.USE_CASES and task is not Task.ADMIT]
+    recall = web.as_(sender).post("/recalls", json={"message_id": message_id, "reason": "mine"}).get_json()
+    dispatch.run(web.process, *others_work)
+    assert web.as_(firm.postmaster).post(f"/recalls/{recall['id']}/undo").status_code == 202
+    dispatch.run(web.process, *others_work)
+    dispatch.run(web.process, now=clock.now() + 2 * RETRY)
+
+    (item,) = shown(web, firm.postmaster, batch["link"] + "/messages")["messages"]
+    assert item["recall"]["id"] == recall["id"]
+    assert all(correspondence.has_copy(databases, person, message_id) for person in others)
+    # who asks from now on asks anew
+    assert ask(web, firm.postmaster, [message_id]).get_json()["messages"][0]["recall"]["id"] != recall["id"]
+
+
 @pytest.mark.rule(21)
 def test_r21_a_request_that_lost_its_work_gets_new_work(web, databases):
     firm = company.found(databases, people=2)
