@@ -14,7 +14,7 @@ import redis
 from mailrecall.embedded.processes import BEAT, GATEWAY, IMAP, INTAKE, POP3, RELAY, WORKERS
 from mailrecall.faultpoints import Commit
 from mailrecall.settings import Settings
-from tests.chaos import lasting, poison
+from tests.chaos import lasting, poison, stepping
 from tests.chaos.hunt import Hunt
 from tests.chaos.lasting import Blow, Fallen, UrlOf
 from tests.severing import Cut
@@ -118,6 +118,7 @@ KINDS: Mapping[str, Mapping[str, Blow]] = {
         for shard in (0, 1)
         for cut in Cut
     },
+    "clocks stepped": stepping.KINDS,
     "poison": {name: lasting.at_once(strike) for name, strike in poison.KINDS.items()},
 }
 """All blows but the mover's death, by kind."""

@@ -16,7 +16,7 @@ from mailrecall.embedded.folder import DataFolder, write_private
 from mailrecall.embedded.session import Session
 from mailrecall.postgres.databases import Databases
 from tests import stack
-from tests.chaos import blows
+from tests.chaos import blows, stepping
 from tests.chaos.hunt import Hunt
 from tests.chaos.machine import Chaos
 from tests.chaos.report import Report
@@ -42,6 +42,7 @@ def hunting(*, plant: bool = False) -> Iterator[Hunt]:
                 folder,
                 [f"--shards={stack.SHARDS}"],
                 {
+                    **stepping.VARIABLES,
                     "MAILRECALL_BATCH_SIZE": "2",
                     "MAILRECALL_FAULT_POINTS": points,
                     # a shard that is away for so long did not answer: unreachable
