@@ -174,6 +174,30 @@ def test_search(server: Imap, searched: Account, criteria: str, found: list[int]
         assert client.uids(criteria) == found
 
 
+@pytest.mark.parametrize(
+    ("criteria", "answer"),
+    [
+        (b'TEXT "\xe6\x92\xa4"', b"c BAD "),
+        (b'CHARSET UTF-8 TEXT "\xe6\x92"', b"c BAD "),
+        (b'CHARSET "\xff" TEXT "x"', b"c NO [BADCHARSET] "),
+        (b"CHARSET utf-16 ALL", b"c NO [BADCHARSET] "),
+        (b"CHARSET x-unknown ALL", b"c NO [BADCHARSET] "),
+        (b"CHARSET punycode TEXT " + b"b9a" * 50_000, b"c NO [BADCHARSET] "),
+        (b'CHARSET UTF-8 HEADER "\xe6\x92\xa4" "x"', b"c NO [CANNOT] "),
+        (b"(" * 1_000 + b"ALL" + b")" * 1_000, b"c BAD "),
+        (b"OR ALL " * 400 + b"ALL", b"c NO [CANNOT] "),
+    ],
+    ids=lambda given: repr(given[:30]),
+)
+def test_a_search_that_cannot_be_made_is_refused_and_the_session_goes_on(
+    server: Imap, searched: Account, criteria: bytes, answer: bytes
+):
+    with Client(server.address, searched) as client:
+        client.send(b"c UID SEARCH " + criteria + b"\r\nd UID SEARCH SEEN\r\n")
+        assert client.readline().startswith(answer)
+        assert client.readline() == b"* SEARCH 2\r\n"
+
+
 @pytest.fixture(scope="module")
 def searched(databases: Databases, settings: Settings, server: Imap) -> Account:
     """Somebody with three messages, the second read and the third flagged."""

@@ -21,7 +21,9 @@ from pymap.context import connection_exit
 from pymap.imap import IMAPConnection
 from pymap.imap.state import ConnectionState
 from pymap.interfaces.login import LoginInterface
-from pymap.parsing.response import CommandResponse, Response, ResponseBye, ResponseCode, ResponseOk
+from pymap.parsing.command import Command
+from pymap.parsing.commands import InvalidCommand
+from pymap.parsing.response import CommandResponse, Response, ResponseBye, ResponseCode, ResponseNo, ResponseOk
 from pysasl import SASLAuth
 from pysasl.creds.server import ServerCredentials
 from pysasl.exception import AuthenticationError
@@ -29,6 +31,7 @@ from pysasl.exception import AuthenticationError
 from mailrecall import logs
 from services.delivery import plain_login
 from services.delivery.imap import names
+from services.delivery.imap.commands import CharsetError, Commands
 from services.delivery.imap.desk import UnavailableError
 from services.delivery.imap.settings import ImapSettings
 
@@ -64,6 +67,12 @@ class Config(IMAPConfig):
         self._hostname = settings.hostname
         # pysasl looks through all installed packages for mechanisms, which takes longer than a short session
         self._mechanisms = SASLAuth.defaults()
+        self._commands = Commands()
+
+    @property
+    def commands(self) -> Commands:
+        """How commands are read, the same for all connections."""
+        return self._commands
 
     @property
     def backend_capability(self) -> BackendCapability:
@@ -96,6 +105,12 @@ class State(ConnectionState):
     async def do_greeting(self) -> CommandResponse:
         """Greet."""
         return ResponseOk(b"*", self.config.greeting, self.capability)
+
+    async def do_command(self, cmd: Command) -> CommandResponse:
+        """Carry out a command."""
+        if isinstance(cmd, InvalidCommand) and isinstance(cmd.parse_exc, CharsetError):
+            return ResponseNo(cmd.tag, b"Search in UTF-8 or US-ASCII.", ResponseCode.of(b"BADCHARSET"))
+        return await super().do_command(cmd)
 
     @property
     def signed_in(self) -> bool:

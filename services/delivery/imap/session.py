@@ -12,7 +12,7 @@ from typing import Any
 
 from pymap.concurrent import Event
 from pymap.context import current_command
-from pymap.exceptions import MailboxConflict, MailboxNotFound, MailboxReadOnly, NotAllowedError
+from pymap.exceptions import MailboxConflict, MailboxNotFound, MailboxReadOnly, NotAllowedError, NotSupportedError
 from pymap.flags import FlagOp
 from pymap.interfaces.message import MessageInterface
 from pymap.interfaces.session import SessionInterface
@@ -164,13 +164,24 @@ class Session(SessionInterface):
         """Find messages; that their content is looked through hands nothing out and is no read."""
         selected.hide_expunged = True
         await self._shown.tell(selected)
-        criteria = SearchCriteriaSet(keys, SearchParams(selected))
+        try:
+            return await self._found(selected, keys), selected
+        except RecursionError:
+            raise NotSupportedError("That is nested too deeply.") from None
+
+    async def _found(
+        self, selected: SelectedMailbox, keys: frozenset[SearchKey]
+    ) -> Sequence[tuple[int, MessageInterface]]:
+        try:
+            criteria = SearchCriteriaSet(keys, SearchParams(selected))
+        except UnicodeEncodeError:
+            raise NotSupportedError("The name of a header field is in US-ASCII.") from None
         candidates = [(seq, ImapMessage(held)) for seq, held in self._shown.named(selected, criteria.sequence_set)]
         found: list[tuple[int, MessageInterface]] = []
         for start in range(0, len(candidates), _SEARCHED_AT_ONCE):
             some = candidates[start : start + _SEARCHED_AT_ONCE]
             found += await self._desk.run(self._matching, selected.lookup, criteria, some, keys)
-        return found, selected
+        return found
 
     async def expunge_mailbox(self, selected: SelectedMailbox, uid_set: SequenceSet | None = None) -> SelectedMailbox:
         r"""Delete for good what is flagged `\Deleted`."""
