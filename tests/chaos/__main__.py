@@ -16,9 +16,10 @@ def main() -> int:
     parser.add_argument("--operations", type=int, default=10_000, help="at least as many")
     parser.add_argument("--faults", type=int, default=300, help="at least as many")
     parser.add_argument("--plant", action="store_true", help="plant a bug that has to be found")
+    parser.add_argument("--keep", action="store_true", help="keep the data of the stack, to look for a cause")
     parser.add_argument("--report", type=Path, help="a file for the report, as JSON")
     given = parser.parse_args()
-    with hunting(plant=given.plant) as hunt:
+    with hunting(plant=given.plant, keep=given.keep) as hunt:
         started = time.monotonic()
         report = run(hunt, number=given.seed, operations=given.operations, faults=given.faults)
         seconds = time.monotonic() - started

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import click
 import psutil
 from hypothesis import HealthCheck, Phase, Verbosity, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
@@ -28,11 +29,12 @@ STEPS = 60
 
 
 @contextmanager
-def hunting(*, plant: bool = False) -> Iterator[Hunt]:
+def hunting(*, plant: bool = False, keep: bool = False) -> Iterator[Hunt]:
     """Run a stack with two shards until the block ends.
 
     Args:
         plant: with a bug planted on purpose, to see that it is found.
+        keep: the data, in a folder that is named at the end: its books may tell how it came to a violation.
     """
     folder = DataFolder(new_folder("chaos"))
     try:
@@ -61,7 +63,10 @@ def hunting(*, plant: bool = False) -> Iterator[Hunt]:
             _lead_through_wires(folder, session, wires)
             yield hunt
     finally:
-        shutil.rmtree(folder.path)
+        if keep:
+            click.echo(f"The data is kept in {folder.path}.", err=True)
+        else:
+            shutil.rmtree(folder.path)
 
 
 def _lead_through_wires(folder: DataFolder, session: Session, wires: Sequence[Wire]) -> None:
@@ -95,6 +100,7 @@ def run(hunt: Hunt, *, number: int, operations: int, faults: int) -> Report:
     while not report.violations and (report.operations.total() < operations or report.blows.total() < faults):
         _examples(machine, number * 1_000_003 + round_)
         round_ += 1
+        click.echo(f"{report.operations.total()} operations, {report.blows.total()} faults", err=True)
     return report
 
 
