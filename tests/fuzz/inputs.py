@@ -27,11 +27,11 @@ PEOPLE = max(8, INPUTS // 500)
 """How many the inputs speak for in turn: what they leave in a mailbox, or take out of it, is not to change the rest."""
 
 
-_ROUND = 2_000
+_ROUND = 1_000
 
 
 def rounds(inputs: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Give the inputs some thousands at a time, and tell how fast they go (`ARGS=-s` shows it)."""
+    """Give the inputs a thousand at a time, and tell how fast they go (`ARGS=-s` shows it)."""
     left, done, started = iter(inputs), 0, monotonic()
     while some := list(islice(left, _ROUND)):
         yield some
