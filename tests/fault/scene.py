@@ -234,7 +234,10 @@ def away(database_url: str, through_url: str) -> Iterator[None]:
         # all at once: one after the other, the last would go on working for seconds
         with psycopg.connect(through_url, autocommit=True) as connection:
             return not connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
+                # not those that the server itself starts to clean up, which it would not let go
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = %s AND backend_type = 'client backend'",
+                (name,),
             ).fetchall()
 
     allow("false")
