@@ -36,6 +36,10 @@ class Commit(StrEnum):
     """Which recipients outside it refused, and their bounce."""
     RELAY_RECORD = "relay_record"
     """That no recipient outside is left."""
+    ADMIT = "admit"
+    """R21: recalls of a request that deposits held up, or another try at them."""
+    LAPSE = "lapse"
+    """R21: that nobody approved a request in time."""
     PLAN = "plan"
     """A recall's batches, and the first work on them."""
     PREPARE = "prepare"
@@ -60,6 +64,12 @@ class Commit(StrEnum):
     """R26: the control database learns of a restoration."""
     PURGE = "purge"
     """R26: some of a ledger purged on a shard."""
+    PUBLISH_AGAIN = "publish_again"
+    """That overdue work is to be published anew."""
+    GIVE_UP = "give_up"
+    """R9: what no shard answered for in time, and the work of settling without it."""
+    REVIVE = "revive"
+    """New work for what had lost its own."""
 
 
 POINTS: Final = tuple(f"{when}_{commit.value}" for commit in Commit for when in ("before", "after"))

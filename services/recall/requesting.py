@@ -2,8 +2,9 @@
 
 from datetime import datetime, timedelta
 
-from mailrecall import logs
+from mailrecall import faultpoints, logs
 from mailrecall.audit import trail
+from mailrecall.faultpoints import Commit
 from mailrecall.outbox import store as outbox
 from mailrecall.recalls import approvals
 from mailrecall.recalls.batches import RETRY
@@ -23,6 +24,8 @@ def admit_request(process: Process[Settings], *, request_id: int, work_id: int, 
         else:
             outbox.finish(connection, work_id)
         trail.append_all(connection, entries, now=now)
+        faultpoints.before(Commit.ADMIT)
+    faultpoints.after(Commit.ADMIT)
     log.info("request.admitted", request_id=request_id, recalls=len(entries), left=left)
 
 
@@ -33,7 +36,10 @@ def lapse_overdue(process: Process[Settings], *, now: datetime) -> None:
     for request_id in late:
         with process.databases.control() as connection:
             lapsed = approvals.lapse(connection, request_id, now=now)
+            if lapsed:
+                faultpoints.before(Commit.LAPSE)
         if lapsed:
+            faultpoints.after(Commit.LAPSE)
             log.info("request.lapsed", request_id=request_id)
 
 
@@ -41,5 +47,9 @@ def revive_stuck(process: Process[Settings], *, before: datetime, now: datetime)
     """Give requests that lost their work new work: an operator may have deleted outbox rows that looked dead."""
     with process.databases.control() as connection:
         stuck = approvals.revive(connection, before=before, now=now)
+        if stuck:
+            faultpoints.before(Commit.REVIVE)
+    if stuck:
+        faultpoints.after(Commit.REVIVE)
     for request_id in stuck:
         log.error("request.revived", request_id=request_id)

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
-from mailrecall import logs
+from mailrecall import faultpoints, logs
 from mailrecall.domain.recalls import result_of
+from mailrecall.faultpoints import Commit
 from mailrecall.metrics import instruments
 from mailrecall.outbox import store as outbox
 from mailrecall.recalls import progress
@@ -19,7 +20,10 @@ def settle_recall(process: Process[Settings], *, recall_id: int, work_id: int, n
     with process.databases.control() as connection:
         settled = progress.settle(connection, recall_id, now=now)
         outbox.finish(connection, work_id)
+        if settled is not None:
+            faultpoints.before(Commit.SETTLE)
     if settled is not None:
+        faultpoints.after(Commit.SETTLE)
         tell(settled, now=now)
 
 

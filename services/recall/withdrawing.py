@@ -86,4 +86,6 @@ def _carry_out(
     if released and planned.state == "unreachable":
         with process.databases.shard(shard) as connection:
             withdrawal.let_go(connection, todo, now=now)
+            faultpoints.before(Commit.RELEASE)
+        faultpoints.after(Commit.RELEASE)
     return None

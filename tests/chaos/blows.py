@@ -73,8 +73,11 @@ RARELY_REACHED = {
     Commit.PURGE,
     *(Commit.FORWARD, Commit.BOUNCE),
     *(Commit.RELAY, Commit.REFUSE, Commit.RELAY_RECORD),
+    *(Commit.ADMIT, Commit.LAPSE),
+    *(Commit.PUBLISH_AGAIN, Commit.GIVE_UP, Commit.REVIVE),
 }
-"""A purge is days away, and these people know nobody outside, have no forwarding rules and never leave."""
+"""A purge is days away, and these people know nobody outside, have no forwarding rules and never leave. They ask for
+few messages at once, while hardly any is being delivered; and what is to be reconciled, other blows leave behind."""
 
 
 def points(*, atomic: bool) -> list[str]:
