@@ -1,9 +1,8 @@
 """What lists and reports show of a message, read once when it is accepted."""
 
 from dataclasses import dataclass
-from html.parser import HTMLParser
 
-from mailrecall.mime import parts, reading
+from mailrecall.mime import parts, reading, words
 
 LONGEST_TEXT = 4_000
 """Characters of a header text that a summary keeps."""
@@ -42,7 +41,7 @@ def searchable_text(content: bytes) -> str:
     """Return a message's subject and text for a search by words (R30); HTML counts by what it shows."""
     message = reading.parse(content)
     text, html = parts.bodies(message)
-    return "\n".join([_field(message, "Subject"), text or "", _words_of_html(html) if html else ""])
+    return "\n".join([_field(message, "Subject"), text or "", words.of_html(html) if html else ""])
 
 
 def _field(message: reading.RawMessage, name: str) -> str:
@@ -52,38 +51,5 @@ def _field(message: reading.RawMessage, name: str) -> str:
 def _preview(message: reading.RawMessage) -> str:
     text, html = parts.bodies(message, longest=_LONGEST_PREVIEWED)
     if not (text and text.strip()) and html:
-        text = _words_of_html(html)
+        text = words.of_html(html)
     return " ".join((text or "").split())[:LONGEST_PREVIEW]
-
-
-class _Words(HTMLParser):
-    """Collects the text between the tags."""
-
-    _SILENT = frozenset({"head", "script", "style", "title"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.words: list[str] = []
-        self._silent = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002 - its interface
-        self._silent += tag in self._SILENT
-        self.words.append(" ")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._silent -= tag in self._SILENT and self._silent > 0
-        self.words.append(" ")
-
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self.words.append(data)
-
-
-def _words_of_html(html: str) -> str:
-    collector = _Words()
-    try:
-        collector.feed(html)
-        collector.close()
-    except (AssertionError, ValueError, RecursionError):
-        pass  # what was read before the parser gave up is preview enough
-    return "".join(collector.words)
