@@ -94,6 +94,13 @@ def attachment_content(content: bytes, index: int) -> tuple[Attachment, bytes]:
     raise LookupError(f"The message has no attachment {index}.")
 
 
+def attachment_contents(content: bytes) -> Iterator[tuple[Attachment, bytes]]:
+    """Return all attachments of a message with their content: it is taken apart once."""
+    for index, part in enumerate(_attached(reading.parse(content))):
+        octets = reading.body_octets(part)
+        yield _attachment(index, part, len(octets)), octets
+
+
 def inline_images(content: bytes) -> dict[str, tuple[str, bytes]]:
     """Return the pictures that a message's HTML can show by `cid:` (RFC 2392): type and octets by Content-ID."""
     found: dict[str, tuple[str, bytes]] = {}

@@ -9,12 +9,13 @@ import re
 
 # A tag ends at the first > that is not in a quoted value, which only begins behind an equals sign (WHATWG HTML 13.2.5).
 # What does not end takes in all that follows, as it does in a browser. Nothing here is ever tried a second time.
-_MARKUP = re.compile(
+MARKUP = re.compile(
     r"""<!--(?:-?>|.*?--!?>|.*+)
       | <(?P<end>/?+)(?P<name>[a-z][^\s/>]*+)(?>[^>=]++|=\s*+(?>"[^"]*+"?+|'[^']*+'?+)?+)*+>?+
       | <[!/?][^>]*+>?+""",
     re.DOTALL | re.IGNORECASE | re.VERBOSE,
 )
+"""A comment, a tag or a declaration; of a tag, `name`, and `end` that is empty unless it ends an element."""
 _SILENT = {
     # in these nothing but their own end is markup
     "script": re.compile(r"</script\b", re.IGNORECASE),
@@ -29,7 +30,7 @@ def of_html(text: str) -> str:
     """Return what is between the tags, each of which leaves a space; nothing of scripts, styles and titles."""
     words: list[str] = []
     position = 0
-    while (markup := _MARKUP.search(text, position)) is not None:
+    while (markup := MARKUP.search(text, position)) is not None:
         words += [_shown(text[position : markup.start()]), " "]
         position = markup.end()
         if not markup["end"] and (silent := _SILENT.get((markup["name"] or "").lower())):

@@ -250,7 +250,7 @@ def _message(draft: Draft) -> NewMessage:
 
 def attachments_of(draft: Draft) -> list[NewAttachment]:
     """Return a draft's files."""
-    found = (parts.attachment_content(draft.content, a.index) for a in parts.attachments(draft.content))
+    found = parts.attachment_contents(draft.content)
     return [NewAttachment(attachment.filename, attachment.content_type, content) for attachment, content in found]
 
 

@@ -2,11 +2,19 @@
 
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from mailrecall.mime import reading
-from mailrecall.mime.parts import Attachment, attachment_content, attachments, readable, safe_filename
+from mailrecall.mime.parts import (
+    Attachment,
+    attachment_content,
+    attachment_contents,
+    attachments,
+    readable,
+    safe_filename,
+)
 from mailrecall.mime.summary import summarise
 
 MESSAGES = Path(__file__).parents[1] / "messages"
@@ -29,6 +37,14 @@ def test_every_spelling_of_a_file_name():
 def test_an_attachment_comes_out_as_it_went_in():
     _, octets = attachment_content(content_of("attachments"), 1)
     assert octets == bytes(range(256))
+
+
+def test_all_attachments_come_out_of_a_message_taken_apart_once():
+    content = content_of("attachments")
+    one_by_one = [attachment_content(content, number) for number in range(4)]
+    with mock.patch.object(reading, "parse", wraps=reading.parse) as parse:
+        assert list(attachment_contents(content)) == one_by_one
+    assert parse.call_count == 1
 
 
 def test_there_is_no_other_attachment():

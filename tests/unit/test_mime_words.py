@@ -27,7 +27,7 @@ def test_what_a_reader_sees(html, shown):
 
 
 @pytest.mark.parametrize(
-    "piece", ["null<", "<a", "<a ", "<a =", "<a ='", '="', "<!--", "<!", "</", "<script>", "<title/>", "&#", "&#9", "<<"]
+    "piece", ["null<", "<a", "<a ", "<a =", "<a ='", '="', "<!--", "<!", "</", "<script>", "<title/>", "&#", "&#9"]
 )
 def test_markup_that_does_not_end_takes_no_longer_than_its_length(piece):
     started = process_time()

@@ -1,5 +1,7 @@
 """HTML that came by mail does nothing but be read."""
 
+from time import process_time
+
 import pytest
 
 from services.gateway.pages.html_mail import clean
@@ -99,3 +101,28 @@ def test_pictures_of_other_kinds_are_none(address: str):
 def test_what_a_page_says_of_itself_is_no_text():
     html = "<html><head><title>Report</title><style>p{color:red}</style></head><body><p>Text</p></body></html>"
     assert clean(html, {}).html.strip() == "<p>Text</p>"
+
+
+@pytest.mark.parametrize("piece", ["<div>", "<i></b>", "<table><a>", "<ruby><rt>", "<b><li>", "<li><dd>", "&", "&amp;", "null<"])
+def test_mail_takes_no_longer_than_its_length(piece: str):
+    started = process_time()
+    clean(piece * (1_000_000 // len(piece)), {})
+    assert process_time() - started < 5
+
+
+def test_mail_that_is_nested_very_deeply_keeps_its_text_and_its_end():
+    deep = "<div>" * 5_000 + "<b>here</b>" + "</div>" * 5_000 + "<p>and <b>here</b></p>"
+    cleaned = clean(deep, {}).html
+    assert "here" in cleaned
+    assert cleaned.endswith("<p>and <b>here</b></p>")
+    assert 200 < cleaned.count("<div>") < 300
+
+
+def test_paragraphs_and_cells_that_nobody_closes_are_not_taken_for_deep():
+    rows = "<table>" + "<tr><td><p>one<td>two<br>" * 1_000
+    assert clean(rows, {}).html.count("<p>one") == 1_000
+
+
+def test_a_text_in_very_many_pieces_stays_as_it_was():
+    text = "a&b & &amp; &lt;" * 1_000
+    assert clean(text, {}).html.replace("<!---->", "") == "a&amp;b &amp; &amp; &lt;" * 1_000

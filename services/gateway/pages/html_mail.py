@@ -8,6 +8,8 @@ from typing import Final
 import nh3
 from flask import Response, render_template
 
+from services.gateway.pages import bounding
+
 _PRESENTATION = {"align", "valign", "bgcolor", "color", "width", "height", "dir", "lang", "title", "style"}
 _TABLE = {"border", "cellpadding", "cellspacing", "colspan", "rowspan", "role"}
 _ATTRIBUTES: Final[Mapping[str, set[str]]] = {
@@ -84,7 +86,7 @@ def clean(html: str, pictures: Mapping[str, tuple[str, bytes]], *, remote: bool 
         return address if address.startswith(tuple(f"data:{kind};base64," for kind in _PICTURES)) else None
 
     cleaned = nh3.clean(
-        html,
+        bounding.bounded(html),
         tags=_TAGS,
         clean_content_tags={"script", "style", "title", "template"},
         attributes={tag: set(names) for tag, names in _ATTRIBUTES.items()},
