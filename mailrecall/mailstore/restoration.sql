@@ -6,10 +6,27 @@ INSERT INTO restoration (recall_id, batch, done_at) VALUES (%(recall_id)s, %(bat
 SELECT restored, gone FROM restoration WHERE recall_id = %(recall_id)s AND batch = %(batch)s FOR UPDATE
 
 -- name: forestall
--- A withdrawal that was given up and may still be on its way finds its place taken, and withdraws nothing. One that came first
--- is waited for, and what it took is put back.
-INSERT INTO withdrawal (recall_id, batch, counts, done_at) VALUES (%(recall_id)s, %(batch)s, '{}', %(now)s)
-ON CONFLICT DO NOTHING
+-- A withdrawal that was given up and may still be on its way finds its place taken, whichever attempt it belongs to (R13), and
+-- withdraws nothing. One that came first is waited for, and what it took is put back.
+INSERT INTO withdrawal (recall_id, batch, attempt, counts, done_at)
+VALUES (%(recall_id)s, %(batch)s, %(attempt)s, '{}', %(now)s)
+ON CONFLICT (recall_id, batch) DO UPDATE SET attempt = excluded.attempt, counts = excluded.counts, done_at = excluded.done_at
+ WHERE withdrawal.attempt < excluded.attempt
+
+-- name: kept_out
+-- R16: the deposit knew of the recall and left its copies out, and no withdrawal came to write that down.
+SELECT FROM deposit WHERE message_id = %(message_id)s AND batch = %(batch)s AND recall_id = %(recall_id)s
+
+-- name: write_down_kept_out
+-- R1: recipients out of scope have got their copy.
+INSERT INTO outcome (recall_id, mailbox_id, outcome, via, batch)
+SELECT %(recall_id)s, mailbox_id, CASE WHEN mailbox_id = ANY (%(out_of_scope)s::int[]) THEN {EXTERNAL} ELSE {RECALLED} END, via,
+       %(batch)s
+  FROM unnest(%(mailbox_ids)s::int[], %(via)s::smallint[]) AS r (mailbox_id, via)
+ON CONFLICT (recall_id, mailbox_id) DO UPDATE SET outcome = excluded.outcome
+
+-- name: has_message
+SELECT EXISTS (SELECT FROM message WHERE id = %(message_id)s)
 
 -- name: put_back
 -- Unread, where it lay, as it was marked. What was recalled before it was delivered (R16) never lay anywhere: it comes in now.

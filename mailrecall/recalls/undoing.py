@@ -66,7 +66,9 @@ class BatchToRestore:
     notice_id: int | None
     first: int
     last: int
+    out_of_scope: Sequence[int]
     closed: Sequence[int]
+    attempt: int
 
 
 def request(
@@ -119,9 +121,14 @@ def many(connection: Connection[Any], recall_ids: Collection[int]) -> dict[int, 
 
 def batch_to_restore(connection: Connection[Any], recall_id: int, batch: int) -> BatchToRestore | None:
     """Return a batch of an undo, or None when there is no such batch."""
+    policy = connection.execute(_SQL["policy"], {"recall_id": recall_id}).fetchone()
+    if policy is None:
+        return None
+    furthest = Policy.from_mapping(policy[0]).furthest_in_scope.value
+    keys = {"recall_id": recall_id, "batch": batch, "furthest": furthest}
     with connection.cursor(row_factory=dict_row) as cursor:
-        row = cursor.execute(_SQL["batch_to_restore"], {"recall_id": recall_id, "batch": batch}).fetchone()
-    return BatchToRestore(**row) if row else None
+        row = cursor.execute(_SQL["batch_to_restore"], keys).fetchone()
+    return BatchToRestore(**{**row, "out_of_scope": row["out_of_scope"] or ()}) if row else None
 
 
 def record_batch(connection: Connection[Any], recall_id: int, batch: int, restored: Restored, *, now: datetime) -> bool:

@@ -45,12 +45,18 @@ SELECT u.recall_id, u.requested_by, u.requested_at, u.restored_at, u.reason, coa
  WHERE u.recall_id = ANY (%(recall_ids)s)
  GROUP BY u.recall_id
 
+-- name: policy
+SELECT policy FROM recall WHERE id = %(recall_id)s
+
 -- name: batch_to_restore
 -- Not before its withdrawal and its deposit are over: a shard that was away may still have to do both, and what it did without
 -- would be undone again, or would stay out.
-SELECT u.done_at IS NOT NULL AS done, r.message_id, r.notice_message_id AS notice_id,
+SELECT u.done_at IS NOT NULL AS done, r.message_id, r.notice_message_id AS notice_id, r.attempt,
        b.state IN ('done', 'unreachable') AND d.deposited_at IS NOT NULL AS ready,
        d.first, d.last,
+       CASE WHEN d.furthest_kinship > %(furthest)s
+            THEN (SELECT array_agg(m) FROM unnest(d.mailbox_ids, d.kinship) AS k (m, kinship) WHERE k.kinship > %(furthest)s)
+       END AS out_of_scope,
        (SELECT coalesce(array_agg(a.id), '{}') FROM account a
          WHERE a.id = ANY (d.mailbox_ids) AND a.closed_at IS NOT NULL) AS closed
   FROM undo_batch u

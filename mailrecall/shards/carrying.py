@@ -97,9 +97,17 @@ def survey(source: Connection[Any], control: Connection[Any], shard: int, to: in
     return Load(list(mailbox_ids), divisions, recalls, sorted(copies | divided | withdrawn))
 
 
-def send_bodies(source: Connection[Any], target: Connection[Any], load: Load) -> int:
+def send_messages(source: Connection[Any], target: Connection[Any], message_ids: Sequence[int]) -> None:
+    """Send what is kept once for each message and shard, as far as the one shard has it and the other has not."""
+    send_bodies(source, target, message_ids)
+    known = {row[0] for row in target.execute(_SQL["known_messages"], {"message_ids": list(message_ids)})}
+    new_messages = sorted(set(message_ids) - known)
+    _pipe(source, target, "message", "t.id = ANY (%(new_messages)s)", {"new_messages": new_messages})
+
+
+def send_bodies(source: Connection[Any], target: Connection[Any], message_ids: Sequence[int]) -> int:
     """Send contents that the other shard has not got, one at a time; return how many. Nobody waits for this."""
-    ids = [row[0] for row in source.execute(_SQL["body_ids"], {"message_ids": list(load.message_ids)})]
+    ids = [row[0] for row in source.execute(_SQL["body_ids"], {"message_ids": list(message_ids)})]
     known = {row[0] for row in target.execute(_SQL["known_bodies"], {"body_ids": ids})}
     sent = 0
     for body_id in sorted(set(ids) - known):
@@ -115,11 +123,8 @@ def carry(source: Connection[Any], target: Connection[Any], move_id: int, load: 
     keys: dict[str, Any] = {"mailbox_ids": list(load.mailbox_ids), "move_id": move_id}
     target.execute(_SQL["be_absent"], keys)
     _clear(target, load)
-    send_bodies(source, target, load)
-    known = {row[0] for row in target.execute(_SQL["known_messages"], {"message_ids": list(load.message_ids)})}
-    new_messages = sorted(set(load.message_ids) - known)
+    send_messages(source, target, load.message_ids)
     _lists(source, load)
-    _pipe(source, target, "message", "t.id = ANY (%(new_messages)s)", {**keys, "new_messages": new_messages})
     for table in ("copy", "folder", "duplicate", "draft"):
         _pipe(source, target, table, "t.mailbox_id = ANY (%(mailbox_ids)s)", keys)
     _pipe(

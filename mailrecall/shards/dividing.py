@@ -4,6 +4,7 @@ A batch is a range of one shard's mailboxes, for a delivery and for a recall ali
 withdrawn, counted or given up of the old batch was so of each of its mailboxes, and is so of the new one.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,7 +67,7 @@ def divide(connection: Connection[Any], divisions: Sequence[Division], counts_of
     connection.execute(_SQL["new_batches"])
     connection.execute(_SQL["shrink_batches"])
     emptied = set(connection.execute(_SQL["emptied"]).fetchall())
-    todo = _divide_recalls(connection, counts_of, emptied)
+    todo = [*_divide_undos(connection), *_divide_recalls(connection, counts_of, emptied)]
     more: dict[int, int] = {}
     for one in divisions:
         if (one.message_id, one.batch) in due:
@@ -84,6 +85,16 @@ def divide(connection: Connection[Any], divisions: Sequence[Division], counts_of
 def place(connection: Connection[Any], mailbox_ids: Sequence[int], shard: int) -> None:
     """Say where mailboxes are from now on."""
     connection.execute(_SQL["place"], {"mailbox_ids": list(mailbox_ids), "shard": shard})
+
+
+def _divide_undos(connection: Connection[Any]) -> list[Work]:
+    """R26: an undo under way has the new batches to put back too."""
+    new = connection.execute(_SQL["new_undo_batches"]).fetchall()
+    more = Counter(recall_id for recall_id, _, _ in new)
+    more.subtract(recall_id for (recall_id,) in connection.execute(_SQL["drop_emptied_undo_batches"]).fetchall())
+    for recall_id, batches in sorted(more.items()):
+        connection.execute(_SQL["count_undo_batches"], {"recall_id": recall_id, "more": batches})
+    return [work.restore(*batch) for batch in sorted(new)]
 
 
 def _divide_recalls(

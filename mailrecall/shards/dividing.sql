@@ -82,6 +82,31 @@ SELECT coalesce(jsonb_object_agg(via, outcomes), '{}')
                  GROUP BY 1, 3) AS counted
          GROUP BY via) AS per_via
 
+-- name: new_undo_batches
+-- R26: what is yet to be put back of the old batch is so of the new one.
+INSERT INTO undo_batch (recall_id, batch, shard)
+SELECT DISTINCT u.recall_id, l.new_batch, l.shard
+  FROM leaving l JOIN recall r ON r.message_id = l.message_id
+  JOIN undo_batch u ON u.recall_id = r.id AND u.batch = l.batch
+ WHERE u.done_at IS NULL
+RETURNING recall_id, batch, shard
+
+-- name: drop_emptied_undo_batches
+-- Their work goes with them.
+WITH dropped AS (
+    DELETE FROM undo_batch u USING recall r, delivery_batch d
+     WHERE r.id = u.recall_id AND d.message_id = r.message_id AND d.batch = u.batch AND d.mailbox_ids = '{}' AND u.done_at IS NULL
+       AND (d.message_id, d.batch) IN (SELECT message_id, batch FROM leaving)
+    RETURNING u.recall_id, u.batch
+), work AS (
+    DELETE FROM outbox o USING dropped
+     WHERE o.task = 'recall.restore' AND o.args ->> 'recall_id' = dropped.recall_id::text AND o.args ->> 'batch' = dropped.batch::text
+)
+SELECT recall_id FROM dropped
+
+-- name: count_undo_batches
+UPDATE undo SET batches_left = batches_left + %(more)s WHERE recall_id = %(recall_id)s
+
 -- name: emptied
 SELECT d.message_id, d.batch FROM delivery_batch d
  WHERE (d.message_id, d.batch) IN (SELECT message_id, batch FROM leaving) AND d.mailbox_ids = '{}'

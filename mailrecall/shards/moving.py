@@ -107,7 +107,7 @@ class Mover:
         with self._databases.shard(source) as leaving, self._databases.control() as control:
             load = carrying.survey(leaving, control, source, target, mailbox_ids)
         for start in range(0, len(load.message_ids), _BODIES_AT_ONCE):
-            some = carrying.Load([], [], [], load.message_ids[start : start + _BODIES_AT_ONCE])
+            some = load.message_ids[start : start + _BODIES_AT_ONCE]
             with self._databases.shard(source) as leaving, self._databases.shard(target) as reached:
                 carrying.send_bodies(leaving, reached, some)
 
@@ -250,10 +250,13 @@ def mend(databases: Databases, message_id: int, batch: int, *, now: datetime) ->
                 if moved == members:
                     connection.execute(_SQL["forget_preparation"], keys)
             new = {**keys, "new_batch": number, "mailbox_ids": mailbox_ids}
-            with databases.shard(target) as connection:
-                connection.execute(_SQL["note_members"], new)
+            with databases.shard(source) as leaving, databases.shard(target) as reached:
+                reached.execute(_SQL["note_members"], new)
                 if claimed is not None:
-                    connection.execute(_SQL["claim_likewise"], {**new, "recall_id": claimed[0]})
+                    reached.execute(_SQL["claim_likewise"], {**new, "recall_id": claimed[0]})
+                if claimed is not None and claimed[0] is not None:
+                    # R26: no deposit brings it any more, and an undo may put copies there
+                    carrying.send_messages(leaving, reached, [message_id])
             divisions.append(dividing.Division(message_id, batch, number, target, mailbox_ids))
         dividing.divide(control, divisions, _nothing_counted, now=now)
     if divisions:

@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 
 from mailrecall import faultpoints, logs
 from mailrecall.faultpoints import Commit
+from mailrecall.mailstore.residence import MailboxMovedError
 from mailrecall.mailstore.restoration import WithdrawnBatch, restore
 from mailrecall.outbox import store as outbox
-from mailrecall.recalls import undoing
+from mailrecall.recalls import progress, undoing
 from mailrecall.settings import Settings
+from mailrecall.shards.moving import mend
 from mailrecall.wiring import Process
 
 log = logs.get(__name__)
@@ -29,6 +31,11 @@ def restore_batch(
         if not todo.ready:
             outbox.put_off(connection, work_id, "WaitsForItsShard", due_at=now + _LOOK_AGAIN)
             return
+
+    def recipients() -> tuple[list[int], list[int]]:
+        with process.databases.control() as control:
+            return progress.recipients_of_batch(control, recall_id, batch)
+
     withdrawn = WithdrawnBatch(
         recall_id=recall_id,
         batch=batch,
@@ -37,10 +44,17 @@ def restore_batch(
         last=todo.last,
         closed=todo.closed,
         notice_id=todo.notice_id,
+        out_of_scope=todo.out_of_scope,
+        attempt=todo.attempt,
     )
-    with process.databases.shard(shard) as connection:
-        restored = restore(connection, withdrawn, now=now)
-        faultpoints.before(Commit.RESTORE)
+    try:
+        with process.databases.shard(shard) as connection:
+            restored = restore(connection, withdrawn, recipients, now=now)
+            faultpoints.before(Commit.RESTORE)
+    except MailboxMovedError:
+        # those who moved without a trace of this message go on in a batch of their own; this one is tried again
+        mend(process.databases, todo.message_id, batch, now=now)
+        raise
     faultpoints.after(Commit.RESTORE)
     log.info("recall.batch_restored", recall_id=recall_id, batch=batch, shard=shard, restored=restored.restored)
     with process.databases.control() as connection:

@@ -1,0 +1,203 @@
+"""R26 after R9: an undo of a recall that had given up on a shard, which had done more, or does more, than it said."""
+
+from datetime import timedelta
+
+import pytest
+
+from mailrecall import clock
+from mailrecall.directory.lookup import Account, account_by_id
+from mailrecall.domain.copies import Folder
+from mailrecall.domain.recalls import State
+from mailrecall.domain.undo import UndoState
+from mailrecall.mailstore import reading
+from mailrecall.outbox.work import Task
+from mailrecall.postgres.databases import Databases
+from mailrecall.recalls import undoing, views
+from mailrecall.recalls.requests import Requested
+from mailrecall.recalls.undoing import Undo
+from mailrecall.recalls.views import RecallView
+from mailrecall.settings import Settings
+from mailrecall.wiring import Process
+from services.recall.reconciling import reconcile
+from tests import company, correspondence, dispatch
+from tests.integration.test_undo import ask_undo, copies, undone
+from tests.moving import move, run_all
+
+DEADLINE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def process(settings: Settings, databases: Databases) -> Process[Settings]:
+    return Process(settings.model_copy(update={"batch_size": 4}), databases)
+
+
+def ask(process, sender, message_id):
+    asked = correspondence.ask(process.databases, sender, message_id, deadline=DEADLINE)
+    assert isinstance(asked, Requested)
+    return asked.recall.id
+
+
+def give_up(process, recall_id) -> tuple[RecallView, list[dict[str, int]]]:
+    """Let a planned recall give up on all its batches; returns it, settled, and the work that was on its way."""
+    with process.databases.control() as connection:
+        late = connection.execute("SELECT args FROM outbox WHERE task = %s", (Task.WITHDRAW,)).fetchall()
+    reconcile(process, now=clock.now() + DEADLINE + timedelta(seconds=process.settings.statement_timeout + 1))
+    dispatch.run(process, now=clock.now() + timedelta(minutes=3))
+    assert late
+    return settled(process.databases, recall_id), [args for (args,) in late]
+
+
+def settled(databases, recall_id) -> RecallView:
+    with databases.control() as connection:
+        view = views.get(connection, recall_id)
+    assert view is not None
+    assert view.state is State.SETTLED
+    return view
+
+
+def found(databases, recall_id) -> Undo:
+    with databases.control() as connection:
+        undo = undoing.find(connection, recall_id)
+    assert undo is not None
+    return undo
+
+
+def residing(databases, person) -> Account:
+    """The mailbox where it is by now."""
+    with databases.control() as connection:
+        account = account_by_id(connection, person.id)
+    assert account is not None
+    return account
+
+
+def listed(databases, person) -> list[int]:
+    with databases.shard(person.shard) as connection:
+        return [entry.copy_id for entry in reading.list_folder(connection, person.id, Folder.INBOX, limit=9)]
+
+
+@pytest.mark.rule(9, 16, 26)
+def test_r16_r26_what_was_recalled_before_it_was_delivered_comes_in_though_the_shard_was_given_up(process, databases):
+    firm = company.found(databases, people=6)
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(process, Task.EXPAND)
+    recall_id = ask(process, sender, message_id)
+    dispatch.run(process, Task.PLAN, Task.DEPOSIT, Task.FILE_AUTHOR_COPY)
+    assert copies(databases, message_id) == {}
+    view, late = give_up(process, recall_id)
+    assert view.tally.as_slugs() == {"unreachable": 5}
+
+    undo = undone(process, firm.postmaster, view)
+    for args in late:
+        withdraw_late(process, **args)
+
+    assert (undo.state, undo.restored) == (UndoState.RESTORED, 5)
+    assert copies(databases, message_id).keys() == {person.id for person in others}
+
+
+@pytest.mark.rule(16, 26)
+@pytest.mark.parametrize("moves", ["before it was withdrawn", "before it was put back"])
+def test_r16_r26_who_moved_without_a_trace_of_the_message_gets_it_from_the_undo(process, databases, moves):
+    firm = company.found(databases, people=6)
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(process, Task.EXPAND)
+    recall_id = ask(process, sender, message_id)
+    dispatch.run(process, Task.PLAN, Task.DEPOSIT, Task.FILE_AUTHOR_COPY)
+    mover = others[0]
+    if moves == "before it was withdrawn":
+        move(process.settings, databases, [mover], 1 - mover.shard)
+        run_all(process)
+        view = settled(databases, recall_id)
+        assert view.tally.as_slugs() == {"recalled": 5}
+    else:
+        view, _ = give_up(process, recall_id)
+        move(process.settings, databases, [mover], 1 - mover.shard)
+
+    assert isinstance(ask_undo(databases, firm.postmaster, view), undoing.Undoing)
+    run_all(process)
+
+    undo = found(databases, recall_id)
+    assert (undo.state, undo.restored) == (UndoState.RESTORED, 5)
+    assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
+
+
+@pytest.mark.rule(16, 26)
+def test_r16_r26_who_moved_before_the_deposit_gets_the_message_from_an_undo_that_waits_for_it(process, databases):
+    firm = company.found(databases, people=6)
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(process, Task.EXPAND)
+    recall_id = ask(process, sender, message_id)
+    dispatch.run(process, Task.PLAN)
+    late = clock.now() + DEADLINE + timedelta(seconds=process.settings.statement_timeout + 1)
+    reconcile(process, now=late)
+    dispatch.run(process, Task.SETTLE, now=late)
+    view = settled(databases, recall_id)
+    assert view.tally.as_slugs() == {"recalled": 5}
+    assert isinstance(ask_undo(databases, firm.postmaster, view), undoing.Undoing)
+    # one batch is divided, and of the other one everybody leaves
+    movers = [others[0], *[person for person in others if person.shard != others[0].shard]]
+    for mover in movers:
+        move(process.settings, databases, [mover], 1 - mover.shard)
+    run_all(process)
+
+    undo = found(databases, recall_id)
+    assert (undo.state, undo.restored) == (UndoState.RESTORED, 5)
+    assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
+
+
+@pytest.mark.rule(9, 12, 26)
+def test_r9_r26_a_second_try_that_was_given_up_takes_nothing_after_the_undo(process, databases):
+    firm = company.found(databases, people=6)
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(process)
+    recall_id = ask(process, sender, message_id)
+    dispatch.run(process, Task.PLAN)
+    give_up(process, recall_id)
+    assert ask(process, sender, message_id) == recall_id
+    view, late = give_up(process, recall_id)
+    assert view.tally.as_slugs() == {"unreachable": 5}
+
+    undone(process, firm.postmaster, view)
+    for args in late:
+        withdraw_late(process, **args)
+
+    assert copies(databases, message_id).keys() == {person.id for person in others}
+
+
+@pytest.mark.rule(9, 26)
+def test_r9_r26_a_withdrawal_that_was_given_up_takes_nothing_after_the_undo(process, databases):
+    firm = company.found(databases, people=6)
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(process)
+    recall_id = ask(process, sender, message_id)
+    dispatch.run(process, Task.PLAN)
+    view, late = give_up(process, recall_id)
+    assert view.tally.as_slugs() == {"unreachable": 5}
+
+    undo = undone(process, firm.postmaster, view)
+    # on their way since before the deadline: what they find on the shard is that their place is taken
+    for args in late:
+        withdraw_late(process, **args)
+
+    assert (undo.state, undo.restored) == (UndoState.RESTORED, 0)
+    assert copies(databases, message_id).keys() == {person.id for person in others}
+    with databases.control() as connection:
+        after = views.get(connection, view.id)
+    assert after is not None
+    assert after.tally.as_slugs() == {"unreachable": 5}
+
+
+def withdraw_late(process, *, recall_id, batch, shard):
+    """Withdraw a batch as a task does that read its row before it was given up."""
+    state = "UPDATE recall_batch SET state = %s WHERE recall_id = %s AND batch = %s"
+    with process.databases.control() as connection:
+        connection.execute(state, ("pending", recall_id, batch))
+    dispatch.USE_CASES[Task.WITHDRAW](
+        process, recall_id=recall_id, batch=batch, shard=shard, work_id=0, now=clock.now()
+    )
+    with process.databases.control() as connection:
+        connection.execute(state, ("unreachable", recall_id, batch))
