@@ -97,7 +97,7 @@ class Being:
 
     def mark_seen_by_imap(self, subject: str) -> Answer:
         """Have a mail program mark a copy as read (R2)."""
-        return self._by_imap(subject, lambda client, uid: _said(client.uid("STORE", uid, "+FLAGS", r"(\Seen)")))
+        return self._by_imap(subject, lambda client, uid: _shows_seen(client.uid("STORE", uid, "+FLAGS", r"(\Seen)")))
 
     def copy_by_imap(self, subject: str) -> Answer:
         """Have a mail program copy a copy to the archive."""
@@ -145,9 +145,10 @@ def _of_subject(response: httpx.Response, subject: str) -> dict[str, Any] | None
     return next((message for message in response.json()["messages"] if message["subject"] == subject), None)
 
 
-def _said(answer: tuple[str, list[Any]]) -> bool:
+def _shows_seen(answer: tuple[str, list[Any]]) -> bool:
     status, data = answer
-    return status == "OK" and data != [None]
+    # what was withdrawn between the two commands is answered with the flags that it had
+    return status == "OK" and any(line is not None and rb"\Seen" in line for line in data)
 
 
 def _text(client: imaplib.IMAP4, uid: str, attribute: str) -> bytes | None:

@@ -137,6 +137,18 @@ def test_r2_a_message_marked_unread_stays_read(story: Story):
 
 
 @pytest.mark.rule(2)
+def test_r2_what_was_recalled_meanwhile_is_not_said_to_be_seen(story: Story):
+    with story.using() as client:
+        uid = story.uid(client)
+        # between two commands of the mail program
+        assert story.outcome() is RECALLED
+        (flags,) = client.ok("STORE", str(uid), "+FLAGS", r"(\Seen)")
+        _, (code,) = client.response("EXPUNGEISSUED")
+    assert b"Seen" not in flags
+    assert code is not None
+
+
+@pytest.mark.rule(2)
 def test_r2_reading_in_a_folder_opened_read_only_is_a_read_too(story: Story):
     with story.using() as client:
         client.open_folder("INBOX", readonly=True)
