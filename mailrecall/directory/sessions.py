@@ -14,7 +14,10 @@ from mailrecall.directory import lookup
 from mailrecall.directory.lookup import Account, Language
 from mailrecall.postgres import queries
 
-_SQL = queries.load(__package__, "sessions.sql")
+MOST_NOTICES = 20
+"""Notices that wait for a session's next page; of more, the oldest are forgotten."""
+
+_SQL = queries.load(__package__, "sessions.sql", {"most_notices": str(MOST_NOTICES)})
 
 NoticeKind = Literal["done", "warning", "error"]
 

@@ -20,7 +20,10 @@ DELETE FROM web_session WHERE digest = %(digest)s
 DELETE FROM web_session WHERE account_id = %(account_id)s
 
 -- name: add_notice
-UPDATE web_session SET notices = notices || %(notice)s WHERE digest = %(digest)s
+-- The last few: a browser that sends forms and never shows a page would have the row grow without end.
+UPDATE web_session
+   SET notices = CASE WHEN jsonb_array_length(notices) >= {most_notices} THEN notices - 0 ELSE notices END || %(notice)s
+ WHERE digest = %(digest)s
 
 -- name: clear_notices
 UPDATE web_session SET notices = '[]' WHERE digest = %(digest)s AND notices <> '[]'

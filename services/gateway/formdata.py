@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import IO
 
 from flask import Request
@@ -39,16 +40,19 @@ class FormParser(FormDataParser):
         decoder = MultipartDecoder(boundary, max_parts=self.max_form_parts)
         decoder.receive_data(stream.read())
         decoder.receive_data(None)
-        try:
-            fields, files = self._parts(decoder, content_length)
-        except ValueError as error:
-            raise BadRequest("This is not multipart/form-data, or a part of it is missing.") from error
+        # of a form that is refused nobody gets the files, to close them
+        with ExitStack() as refused:
+            try:
+                fields, files = self._parts(decoder, content_length, refused)
+            except ValueError as error:
+                raise BadRequest("This is not multipart/form-data, or a part of it is missing.") from error
+            refused.pop_all()
         return stream, fields, files
 
     def _parts(
-        self, decoder: MultipartDecoder, content_length: int | None
+        self, decoder: MultipartDecoder, content_length: int | None, opened: ExitStack
     ) -> tuple[MultiDict[str, str], MultiDict[str, FileStorage]]:
-        """Take a form apart, as long as its text is not too long."""
+        """Take a form apart, as long as its text is not too long; the files are left open."""
         fields, files = [], []
         left = sys.maxsize if self.max_form_memory_size is None else self.max_form_memory_size
         while not isinstance(part := decoder.next_event(), Epilogue):
@@ -66,6 +70,7 @@ class FormParser(FormDataParser):
             elif isinstance(part, File):
                 content_type = part.headers.get("content-type")
                 kept = self.stream_factory(content_length, content_type, part.filename)
+                opened.callback(kept.close)
                 kept.writelines(_data(decoder))
                 kept.seek(0)
                 files.append((part.name, FileStorage(kept, part.filename, part.name, headers=part.headers)))

@@ -264,3 +264,14 @@ def test_every_page_but_a_few_asks_who_is_there(web: Gateway, visitor: Visitor):
                 assert answer.location.startswith("/sign-in"), (method, path)
                 asked += 1
     assert asked >= 3
+
+
+def test_what_no_page_tells_does_not_pile_up(databases: Databases, firm: Company):
+    now = clock.now()
+    with databases.control() as control:
+        secret = sessions.begin(control, firm.people[0].id, LIFE, now=now)
+        for number in range(sessions.MOST_NOTICES + 5):
+            sessions.add_notice(control, secret, sessions.Notice("done", str(number)))
+        found = sessions.find(control, secret, LIFE, now=now)
+    assert found is not None
+    assert [notice.text for notice in found.notices] == [str(number) for number in range(5, sessions.MOST_NOTICES + 5)]

@@ -179,6 +179,7 @@ def test_a_folder_comes_in_pages(web, firm, databases, monkeypatch):
     assert older is not None
     assert "Number 0" in text(visitor, older[1])
     assert visitor.get("/mail/inbox?before=x").status_code == 200
+    assert visitor.get(f"/mail/inbox?before={'0' * 19}1{'9' * 5_000}").status_code == 200
 
 
 def test_what_is_written_goes_out_once(web, firm, alice, bob):

@@ -118,3 +118,23 @@ def test_text_that_is_too_long_is_not_copied_out_of_the_body():
             tracemalloc.stop()
     # as it was read, and as the decoder keeps it
     assert most < 2.5 * len(body)
+
+
+@pytest.mark.parametrize(
+    "rest", [b"--" + BOUNDARY.encode(), part('name="text"', b"x" * 200)], ids=["torn off", "too much text"]
+)
+def test_the_files_of_a_form_that_is_refused_are_closed(rest):
+    kept = []
+
+    class Request(FormRequest):
+        max_form_memory_size = 100
+
+        def _get_file_stream(self, *_: object, **__: object) -> io.BytesIO:
+            kept.append(io.BytesIO())
+            return kept[-1]
+
+    body = part('name="files"; filename="a.txt"', b"content") + rest
+    whole = request(body)
+    with pytest.raises((BadRequest, RequestEntityTooLarge)):
+        _ = Request(whole.environ).files
+    assert [file.closed for file in kept] == [True]

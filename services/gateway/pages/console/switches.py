@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 from flask_babel import LazyString
@@ -22,6 +22,8 @@ from mailrecall.domain.policy import (
 )
 from services.gateway.pages import languages
 
+_WRITTEN: Final = re.compile(r"\d{1,15}(\.\d{0,15})?|\.\d{1,15}")
+"""Without an exponent: to write out what it stands for can take minutes."""
 _GROUPED: Final = re.compile(r"[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 
 
@@ -49,11 +51,10 @@ class Number:
         elif not written.isdecimal():
             # a point may be one between thousands, and then ten thousand would become ten
             return None
-        try:
-            exact = Decimal(written) * self.unit
-            value = int(exact.to_integral_value())
-        except (InvalidOperation, ValueError, OverflowError):
+        if not _WRITTEN.fullmatch(written):
             return None
+        exact = Decimal(written) * self.unit
+        value = int(exact.to_integral_value())
         fits = self.least <= value <= self.most and (self.unit > 1 or exact == value)
         return value if fits else None
 
