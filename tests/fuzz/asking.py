@@ -113,8 +113,12 @@ def _with_another_value(chance: random.Random, ask: Ask, other: Ask) -> Ask:
             return replace(ask, head=_head(chance, ask.head))
         case "document":
             return replace(ask, document=_document(chance, ask.document))
-        case name:
-            return replace(ask, **{name: _pairs(chance, getattr(ask, name), other.fields or other.query)})
+        case "query":
+            return replace(ask, query=_pairs(chance, ask.query, other.fields or other.query))
+        case "fields":
+            return replace(ask, fields=_pairs(chance, ask.fields or (), other.fields or other.query))
+        case _:
+            return replace(ask, files=_pairs(chance, ask.files or (), other.fields or other.query))
 
 
 def _path(chance: random.Random, path: str, other: str) -> str:

@@ -1,5 +1,6 @@
 """Companies in which there is something of everything that a request can name."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def scene(web: Gateway) -> Scene:
     )
 
 
-def _made(web: Gateway, who: Account, path: str, document: dict[str, object]) -> int:
+def _made(web: Gateway, who: Account, path: str, document: Mapping[str, object]) -> int:
     answer = web.as_(who).post(path, json=document)
     assert answer.status_code in (201, 202), answer.get_data(as_text=True)
     made: int = answer.get_json()["id"]

@@ -1,6 +1,7 @@
 """Anything from browsers of people who are signed in: every form of the pages, and what their addresses carry."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -29,9 +30,13 @@ class Browser:
     def get(self, path: str, **query: str) -> Ask:
         return Ask("GET", path, self._head, query=_pairs(query))
 
-    def post(self, path: str, *, files: Pairs | None = None, background: bool = False, **fields: str) -> Ask:
-        head = self._head | ({"HX-Request": "true"} if background else {})
-        return Ask("POST", path, head, fields=[("csrf_token", self._token.encode()), *_pairs(fields)], files=files)
+    def post(self, path: str, **fields: str) -> Ask:
+        return Ask("POST", path, self._head, fields=[("csrf_token", self._token.encode()), *_pairs(fields)])
+
+    def write(self, path: str, fields: Mapping[str, str], files: Pairs = (), *, by_itself: bool = False) -> Ask:
+        """Send a message's form, as people do or as the page does by itself."""
+        head = self._head | ({"HX-Request": "true"} if by_itself else {})
+        return replace(self.post(path, **fields), head=head, files=files)
 
 
 def _pairs(values: Mapping[str, str]) -> list[tuple[str, bytes]]:
@@ -55,9 +60,9 @@ def _webmail(browser: Browser, there: Scene) -> list[Ask]:
         browser.get(f"/compose/{there.drafts[0]}"),
         browser.get(f"/compose/reply/{there.received[0]}"),
         browser.get(f"/compose/forward/{there.received[0]}"),
-        browser.post("/compose/save", **written, **draft, files=[]),
-        browser.post("/compose/save", **written, files=files, background=True),
-        browser.post("/compose/send", **written, in_reply_to="<a@b.example>", files=files),
+        browser.write("/compose/save", written | draft),
+        browser.write("/compose/save", written, files, by_itself=True),
+        browser.write("/compose/send", written | {"in_reply_to": "<a@b.example>"}, files),
         browser.post(f"/compose/{there.drafts[0]}/take-back"),
         browser.post(f"/compose/{there.drafts[1]}/discard"),
         browser.post(f"/compose/forward/{there.received[0]}", to=to, text="See below"),
