@@ -44,7 +44,7 @@ def running(settings: Settings, folder: Path) -> Iterator[tuple[Server, int]]:
     (port,) = free_ports(1)
     # no answer of 429 is to hide one of 500
     unlimited = {"password_guesses": 10_000, "rate_limit_account": "", "rate_limit_address": ""}
-    variables = listening.environment(settings, gateway_bind=f"{HOST}:{port}", gateway_workers=2, **unlimited)
+    variables = listening.environment(settings, gateway_bind=f"{HOST}:{port}", gateway_workers=3, **unlimited)
     command = ["--config=python:services.gateway.gunicorn_conf", "services.gateway.wsgi:application"]
     with listening.listening("gunicorn", variables, folder / "gateway.log", (HOST, port), arguments=command) as server:
         yield server, port

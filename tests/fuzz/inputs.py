@@ -6,8 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
 import click
+
+T = TypeVar("T")
 
 INPUTS = int(os.environ.get("FUZZ_INPUTS", "300"))
 """How many are thrown at each front."""
@@ -27,11 +30,11 @@ PEOPLE = max(8, INPUTS // 500)
 """How many the inputs speak for in turn: what they leave in a mailbox, or take out of it, is not to change the rest."""
 
 
-_ROUND = 1_000
+_ROUND = max(1, min(1_000, INPUTS // 3))
 
 
-def rounds(inputs: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Give the inputs a thousand at a time, and tell how fast they go (`ARGS=-s` shows it)."""
+def rounds(inputs: Iterable[T]) -> Iterator[list[T]]:
+    """Give the inputs in parts, a thousand each of many, and tell how fast they go (`ARGS=-s` shows it)."""
     left, done, started = iter(inputs), 0, monotonic()
     while some := list(islice(left, _ROUND)):
         yield some
@@ -39,9 +42,9 @@ def rounds(inputs: Iterable[bytes]) -> Iterator[list[bytes]]:
         click.echo(f"{done} inputs, {done / (monotonic() - started):.0f} a second")
 
 
-def numbered(*examples: Sequence[bytes], salt: str) -> Iterator[bytes]:
-    """Give `INPUTS` inputs, each a mutation of one of the examples; of several lists of them, each in its turn."""
-    for number in range(INPUTS):
+def numbered(*examples: Sequence[bytes], salt: str, numbers: Iterable[int] = range(INPUTS)) -> Iterator[bytes]:
+    """Give inputs, each a mutation of one of the examples; of several lists of them, each in its turn."""
+    for number in numbers:
         chance = random.Random(f"{salt} {SEED} {number}")
         own = examples[number % len(examples)]
         yield mutated(chance, chance.choice(own), own)
