@@ -6,7 +6,7 @@ import psycopg
 from flask import Blueprint, Flask, Response, request
 from flask_babel import gettext as _
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadHost, HTTPException
 
 from mailrecall import logs
 from services.gateway import problems
@@ -31,7 +31,8 @@ def register(app: Flask, pages: Blueprint) -> None:
 
     @app.errorhandler(HTTPException)
     def anywhere(error: HTTPException) -> Response | HTTPException:
-        if _wants_page():
+        # a page leads on to others, whose addresses cannot be written for a host that cannot be one
+        if _wants_page() and not isinstance(error, BadHost):
             try:
                 sessions.load()
             except _OUTAGES:  # the page can do without
