@@ -1,13 +1,15 @@
 """Waiting until a race stands as a test wants it."""
 
+from collections.abc import Callable
+
 import psycopg
 
 from mailrecall.embedded.deadlines import poll
 from mailrecall.settings import Settings
 
 
-def until_somebody_waits_for_a_lock(settings: Settings) -> None:
-    """Wait until some transaction of the control database waits for another one's row."""
+def until_somebody_waits_for_a_lock(settings: Settings, *, unless: Callable[[], bool] = lambda: False) -> None:
+    """Wait until some transaction of the control database waits for another one's row, or something else is so."""
 
     def waits() -> bool:
         row = connection.execute(
@@ -16,4 +18,4 @@ def until_somebody_waits_for_a_lock(settings: Settings) -> None:
         return bool(row and row[0])
 
     with psycopg.connect(settings.control_url, autocommit=True) as connection:
-        assert poll(waits, timeout=60), "nobody waits"
+        assert poll(lambda: unless() or waits(), timeout=60), "nobody waits"

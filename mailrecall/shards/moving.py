@@ -239,6 +239,8 @@ def mend(databases: Databases, message_id: int, batch: int, *, now: datetime) ->
     with databases.control() as control:
         control.execute(_SQL["stop_others_once"])
         keys = {"message_id": message_id, "batch": batch}
+        # what a shard holds by now the control database knows by then, or takes for due until the batch is divided
+        control.execute(_SQL["hold_off_records"], keys)
         divisions = []
         misplaced = control.execute(_SQL["misplaced"], keys).fetchall()
         moved = sum(len(mailbox_ids) for _, _, mailbox_ids, _ in misplaced)

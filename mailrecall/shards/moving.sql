@@ -43,6 +43,11 @@ SELECT pg_advisory_unlock(1942, 0)
 -- name: stop_others_once
 SELECT pg_advisory_xact_lock(1942, 0)
 
+-- name: hold_off_records
+-- A deposit that leaves everybody out (R16) misses nobody, and is done whoever has moved. Whether it is recorded before the
+-- shard is looked at, or after the division, the new batch holds what the old one does, or gets a deposit of its own.
+SELECT FROM delivery_batch WHERE message_id = %(message_id)s AND batch = %(batch)s FOR UPDATE
+
 -- name: misplaced
 -- Members of a batch that are on another shard by now.
 SELECT d.shard, a.shard, array_agg(a.id ORDER BY a.id), cardinality(d.mailbox_ids)

@@ -1,5 +1,6 @@
 """R26 after R9: an undo of a recall that had given up on a shard, which had done more, or does more, than it said."""
 
+import threading
 from datetime import timedelta
 
 import pytest
@@ -17,11 +18,13 @@ from mailrecall.recalls.requests import Requested
 from mailrecall.recalls.undoing import Undo
 from mailrecall.recalls.views import RecallView
 from mailrecall.settings import Settings
+from mailrecall.shards import dividing
 from mailrecall.wiring import Process
 from services.recall.reconciling import reconcile
 from tests import company, correspondence, dispatch
 from tests.integration.test_undo import ask_undo, copies, undone
-from tests.moving import move, run_all
+from tests.locks import until_somebody_waits_for_a_lock
+from tests.moving import move, open_work, run_all, run_one
 
 DEADLINE = timedelta(minutes=1)
 
@@ -144,6 +147,51 @@ def test_r16_r26_who_moved_before_the_deposit_gets_the_message_from_an_undo_that
 
     undo = found(databases, recall_id)
     assert (undo.state, undo.restored) == (UndoState.RESTORED, 5)
+    assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
+
+
+@pytest.mark.rule(16, 26)
+@pytest.mark.parametrize("gives_up", [False, True], ids=["withdrawn", "given up"])
+def test_r16_r26_who_moved_gets_the_message_though_the_rest_was_deposited_while_they_got_a_batch_of_their_own(
+    process, databases, monkeypatch, gives_up
+):
+    firm = company.found(databases, people=8)
+    sender, first, *rest = firm.people
+    # nobody else's delivery brings it to the other shard
+    others = [first, *[person for person in rest if person.shard == first.shard]]
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(process, Task.EXPAND)
+    recall_id = ask(process, sender, message_id)
+    dispatch.run(process, Task.PLAN)
+    move(process.settings, databases, [first], 1 - first.shard)
+    deposit, withdrawal = [
+        next(one for one in open_work(databases) if one.task == task) for task in (Task.DEPOSIT, Task.WITHDRAW)
+    ]
+    # it misses nobody, for it leaves everybody out
+    depositing = threading.Thread(target=run_one, args=(process, deposit))
+    divide = dividing.divide
+
+    def divide_late(*arguments, **named):
+        if not depositing.ident:
+            depositing.start()
+            until_somebody_waits_for_a_lock(process.settings, unless=lambda: not depositing.is_alive())
+        divide(*arguments, **named)
+
+    monkeypatch.setattr(dividing, "divide", divide_late)
+    assert not run_one(process, withdrawal), "the withdrawal must find out that somebody has moved"
+    depositing.join(60)
+    if gives_up:
+        view, _ = give_up(process, recall_id)
+    else:
+        run_all(process)
+        view = settled(databases, recall_id)
+        assert view.tally.as_slugs() == {"recalled": len(others)}
+
+    assert isinstance(ask_undo(databases, firm.postmaster, view), undoing.Undoing)
+    run_all(process)
+
+    undo = found(databases, recall_id)
+    assert (undo.state, undo.restored) == (UndoState.RESTORED, len(others))
     assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
 
 
