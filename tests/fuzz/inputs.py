@@ -50,6 +50,17 @@ def numbered(*examples: Sequence[bytes], salt: str, numbers: Iterable[int] = ran
         yield mutated(chance, chance.choice(own), own)
 
 
+def drawn_out(examples: Sequence[bytes], *, octets: int, salt: str, numbers: Iterable[int]) -> Iterator[bytes]:
+    """Give inputs in which one piece is repeated very often: what takes time by the square of a length shows."""
+    for number in numbers:
+        chance = random.Random(f"{salt} {SEED} {number}")
+        content = mutated(chance, chance.choice(examples), examples)
+        start = chance.randint(0, len(content))
+        own = content[start : start + chance.choice((1, 2, 3, 5, 10, 20, 60, 200))]
+        piece = chance.choice((own or b"x", chance.choice(_SPOILERS), chance.choice(_SPOILERS) + own))[:300]
+        yield content[:start] + piece * (octets // len(piece)) + content[start + len(own) :]
+
+
 def mutated(chance: random.Random, content: bytes, others: Sequence[bytes]) -> bytes:
     """Spoil an example in a few places."""
     for _ in range(chance.choice((0, 1, 1, 2, 3, 5, 8))):
