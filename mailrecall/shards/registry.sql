@@ -26,11 +26,12 @@ SELECT id FROM account WHERE shard = %(shard)s AND id > %(after)s ORDER BY id LI
 SELECT count(*) FROM account WHERE shard = %(shard)s
 
 -- name: left_behind
--- Batches of a shard that no mailbox is on any more: those whose members moved without a trace of the message.
+-- Batches of a shard that no mailbox is on any more: those whose members moved without a trace of the message. Of what was given
+-- up the shard may have kept copies out (R16), which an undo brings in, or a repeat may look for them. What is done left a trace.
 SELECT d.message_id, d.batch FROM delivery_batch d
  WHERE d.shard = %(shard)s
    AND NOT EXISTS (SELECT FROM recall r JOIN recall_batch b ON b.recall_id = r.id AND b.batch = d.batch
-                    WHERE r.message_id = d.message_id AND b.state <> 'pending')
+                    WHERE r.message_id = d.message_id AND b.state = 'done')
  ORDER BY d.message_id, d.batch LIMIT %(limit)s
 
 -- name: in_use

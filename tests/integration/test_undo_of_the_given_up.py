@@ -17,8 +17,8 @@ from mailrecall.recalls import undoing, views
 from mailrecall.recalls.requests import Requested
 from mailrecall.recalls.undoing import Undo
 from mailrecall.recalls.views import RecallView
-from mailrecall.settings import Settings
-from mailrecall.shards import dividing
+from mailrecall.settings import REMOVED_SHARD, Settings
+from mailrecall.shards import dividing, registry
 from mailrecall.wiring import Process
 from services.recall.reconciling import reconcile
 from tests import company, correspondence, dispatch
@@ -144,6 +144,34 @@ def test_r16_r26_who_moved_before_the_deposit_gets_the_message_from_an_undo_that
     for mover in movers:
         move(process.settings, databases, [mover], 1 - mover.shard)
     run_all(process)
+
+    undo = found(databases, recall_id)
+    assert (undo.state, undo.restored) == (UndoState.RESTORED, 5)
+    assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
+
+
+@pytest.mark.rule(16, 26)
+def test_r16_r26_what_a_drained_shard_had_kept_out_comes_in_once_that_shard_is_removed(process, databases):
+    firm = company.found(databases, people=6)
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(process, Task.EXPAND)
+    recall_id = ask(process, sender, message_id)
+    dispatch.run(process, Task.PLAN, Task.DEPOSIT, Task.FILE_AUTHOR_COPY)
+    view, _ = give_up(process, recall_id)
+    drained, *left = databases.shards
+    move(process.settings, databases, [person for person in firm.people if person.shard == drained], left[0])
+    registry.sweep(databases, drained, now=clock.now())
+    urls = list(process.settings.shard_urls)
+    urls[drained] = REMOVED_SHARD
+    settings = process.settings.model_copy(update={"shard_urls": tuple(urls)})
+
+    assert isinstance(ask_undo(databases, firm.postmaster, view), undoing.Undoing)
+    remaining = Databases(settings, "tests")
+    try:
+        run_all(Process(settings, remaining))
+    finally:
+        remaining.close()
 
     undo = found(databases, recall_id)
     assert (undo.state, undo.restored) == (UndoState.RESTORED, 5)
