@@ -60,9 +60,9 @@ def divide(connection: Connection[Any], divisions: Sequence[Division], counts_of
             for mailbox_id in one.mailbox_ids:
                 copy.write_row((one.message_id, one.batch, one.new_batch, one.shard, mailbox_id))
     connection.execute(_SQL["look_at_list"])
+    # batches before messages, as the record of a deposit has them, and messages before recalls, as everybody locks them
+    connection.execute(_SQL["lock_batches"])
     due = set(connection.execute(_SQL["deposits_due"]).fetchall())
-    # messages before recalls before batches, as requests and plans lock them. The record of a deposit has its batch
-    # before its message: where the two meet, PostgreSQL ends one, which is tried again
     connection.execute(_SQL["lock_messages"], {"message_ids": sorted({message_id for message_id, _ in due})})
     connection.execute(_SQL["lock_recalls"])
     connection.execute(_SQL["new_batches"])

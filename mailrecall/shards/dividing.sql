@@ -15,6 +15,11 @@ SELECT FROM message WHERE id = ANY (%(message_ids)s) ORDER BY id FOR NO KEY UPDA
 -- name: lock_recalls
 SELECT r.id FROM recall r WHERE r.message_id IN (SELECT message_id FROM leaving) ORDER BY r.id FOR UPDATE
 
+-- name: lock_batches
+-- Before it is looked at which deposits are due: one that is recorded in between would be counted as still to come for ever.
+SELECT FROM delivery_batch
+ WHERE (message_id, batch) IN (SELECT message_id, batch FROM leaving) ORDER BY message_id, batch FOR UPDATE
+
 -- name: deposits_due
 -- Batches whose deposit is still in the outbox. Of what is recalled before it ever goes out nothing is (R30).
 SELECT DISTINCT l.message_id, l.batch
