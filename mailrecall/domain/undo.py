@@ -38,7 +38,7 @@ class Undoable:
     taken: int
     """Copies that were recalled, or may have been: on a shard that did not answer."""
     never_left: bool
-    """The message was recalled while it was held or waited to be sent."""
+    """The message was recalled while it was held or waited to be sent, or after a moderator had rejected it."""
     purged: bool
 
 

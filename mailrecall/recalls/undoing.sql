@@ -18,7 +18,8 @@ RETURNING q.id, q.organisation_id, q.requested_by, q.reason
 
 -- name: lock_recall
 -- Orders an undo with a repeat of the recall (R12), with corrections of its counts, and with the purge.
-SELECT r.id, r.organisation_id, r.message_id, r.state, r.settled_at, r.policy, r.purged_at IS NOT NULL, m.hold = 'cancelled'
+SELECT r.id, r.organisation_id, r.message_id, r.state, r.settled_at, r.policy, r.purged_at IS NOT NULL,
+       m.hold IN ('cancelled', 'rejected')
   FROM recall r JOIN message m ON m.id = r.message_id
  WHERE r.public_id = %(public_id)s
    FOR UPDATE OF r

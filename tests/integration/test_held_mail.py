@@ -172,6 +172,21 @@ def test_r16_r30_recalling_what_is_held_cancels_it_for_everyone(databases, proce
     assert correspondence.has_copy(databases, sender, message_id + 1)
 
 
+@pytest.mark.rule(26, 30)
+def test_r26_r30_there_is_nothing_to_restore_of_what_a_moderator_rejected(web, databases, process):
+    firm = firm_with_rule(databases, Criteria(keyword="the contract"))
+    author, recipient, *_ = firm.people
+    sent = web.as_(author).post("/messages", json={"to": [recipient.address], "text": "the contract", "delay": 0})
+    message_id = sent.get_json()["id"] - 1
+    assert hold_of(databases, message_id) == "held"
+    rejection = web.as_(firm.postmaster).post(f"/held/{message_id}/reject", json={"reason": "Not like this"})
+    assert rejection.status_code == 204
+    recall = web.as_(author).post("/recalls", json={"message_id": message_id, "reason": "x"}).get_json()
+    dispatch.run(process)
+
+    problem(web.as_(firm.postmaster).post(f"/recalls/{recall['id']}/undo"), 409, "nothing_to_restore")
+
+
 @pytest.mark.rule(9, 16, 30)
 def test_r9_r16_r30_a_shard_that_does_not_answer_changes_nothing_about_what_was_cancelled(databases, process):
     firm = firm_with_rule(databases, Criteria(keyword="minutes"), people=3)
