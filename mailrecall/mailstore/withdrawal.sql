@@ -108,8 +108,10 @@ SELECT mailbox_id, folder, 0, %(notice_id)s
 ON CONFLICT DO NOTHING
 
 -- name: forget_unreachable
--- R12: recipients that an error kept from being decided are tried again when the recall is asked for again.
+-- R12: recipients that an error kept from being decided are tried again when the recall is asked for again; R26: unless all of it
+-- was undone before that try came. The row of the withdrawal, which both lock, says which of them came first.
 DELETE FROM outcome WHERE recall_id = %(recall_id)s AND batch = %(batch)s AND outcome = {UNREACHABLE}
+   AND NOT EXISTS (SELECT FROM restoration WHERE recall_id = %(recall_id)s AND batch = %(batch)s)
 
 -- name: write_counts
 UPDATE withdrawal SET counts = %(counts)s WHERE recall_id = %(recall_id)s AND batch = %(batch)s

@@ -1,8 +1,10 @@
 """R26 after R9: an undo of a recall that had given up on a shard, which had done more, or does more, than it said."""
 
 import threading
+from contextlib import contextmanager
 from datetime import timedelta
 
+import psycopg
 import pytest
 
 from mailrecall import clock
@@ -277,3 +279,41 @@ def withdraw_late(process, *, recall_id, batch, shard):
     )
     with process.databases.control() as connection:
         connection.execute(state, ("unreachable", recall_id, batch))
+
+
+@pytest.mark.rule(9, 12, 26)
+def test_r12_r26_a_second_try_of_a_copy_that_failed_takes_nothing_after_the_undo(process, databases):
+    firm = company.found(databases, people=4)
+    sender, bad, *others = firm.people
+    message_id = correspondence.send(databases, sender, bad, *others)
+    dispatch.run(process)
+    with withdrawal_fails(databases, bad):
+        view = correspondence.recalled(process, sender, message_id)
+    assert view.tally.as_slugs() == {"recalled": 2, "unreachable": 1}
+    assert ask(process, sender, message_id) == view.id
+    view, late = give_up(process, view.id)
+
+    undone(process, firm.postmaster, view)
+    for args in late:
+        withdraw_late(process, **args)
+
+    assert copies(databases, message_id).keys() == {bad.id, *[person.id for person in others]}
+
+
+@contextmanager
+def withdrawal_fails(databases, person):
+    """Let nobody delete from a mailbox."""
+    with databases.shard(person.shard) as connection:
+        connection.execute(
+            "CREATE FUNCTION breaks() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'this row is broken'; END $$"
+        )
+        connection.execute(
+            psycopg.sql.SQL(
+                "CREATE TRIGGER breaks BEFORE DELETE ON copy FOR EACH ROW WHEN (OLD.mailbox_id = {})"
+                " EXECUTE FUNCTION breaks()"
+            ).format(person.id)
+        )
+    yield
+    with databases.shard(person.shard) as connection:
+        connection.execute("DROP FUNCTION breaks CASCADE")
