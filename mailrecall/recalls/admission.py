@@ -4,7 +4,7 @@ What a single request does for one message under one lock (`requests.request`), 
 message that a deposit holds this very moment is left for the next attempt, so that it holds up no other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,8 +38,8 @@ class Judged:
 
     message_id: int
     verdict: Accepted | Refused
-    repeated: bool
-    """R12: there is a recall already."""
+    recall_id: int | None = None
+    """R12: the recall that there is already."""
 
     @property
     def refused(self) -> Refused | None:
@@ -47,9 +47,14 @@ class Judged:
         return self.verdict if isinstance(self.verdict, Refused) else None
 
     @property
+    def repeats(self) -> int | None:
+        """The recall that is the answer (R12), if there is one and the verdict lets the requester have it."""
+        return self.recall_id if isinstance(self.verdict, Accepted) else None
+
+    @property
     def begins(self) -> bool:
         """Whether a recall is to begin, in an administrator's capacity."""
-        return isinstance(self.verdict, Accepted) and self.verdict.as_administrator and not self.repeated
+        return isinstance(self.verdict, Accepted) and self.verdict.as_administrator and self.recall_id is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +81,14 @@ def judge_all(
     for message_id in message_ids:
         row = found.get(message_id)
         if row is None:
-            judged.append(Judged(message_id, Refused(Refusal.NOT_FOUND), repeated=False))
+            judged.append(Judged(message_id, Refused(Refusal.NOT_FOUND)))
             continue
         subject = Subject(row[1], row[2], Channel(row[3]), row[4], row[5])
         if row[6] is not None:
             verdict = judge_repeat(requester, subject, requested_by=row[7], organisation_id=row[8])
         else:
             verdict = judge(requester, subject, policy, recent_recalls=recent, now=now)
-        judged.append(Judged(message_id, verdict, repeated=row[6] is not None))
+        judged.append(Judged(message_id, verdict, row[6]))
     return judged
 
 
@@ -107,9 +112,8 @@ def admit(connection: Connection[Any], asked: Asked, *, now: datetime, deadline:
     ).fetchall()
     begun = {message_id: recall_id for recall_id, message_id in created}
     linked = connection.execute(_SQL["link"], keys).fetchall()
-    repeated = {message_id: recall_id for recall_id, message_id in linked if message_id not in begun}
-    for (recall_id,) in connection.execute(_SQL["reopenable"], {"recall_ids": list(repeated.values())}).fetchall():
-        subjects.try_again(connection, recall_id, now=now, deadline=deadline)
+    others = {message_id: recall_id for recall_id, message_id in linked if message_id not in begun}
+    repeated = repeat(connection, asked, others, now=now, deadline=deadline)
     outbox.add(connection, [work.plan(recall_id) for recall_id in begun.values()], due_at=now)
     # last, because it writes to the audit trail, for whose head those wait who hold a recall's row
     for message_id in holding.waiting_among(connection, list(begun), now=now):
@@ -119,9 +123,31 @@ def admit(connection: Connection[Any], asked: Asked, *, now: datetime, deadline:
     entries = [
         *(entry(asked, Event.RECALL_REFUSED, message_id, None) for message_id in gone),
         *(entry(asked, Event.RECALL_REQUESTED, message_id, recall_id) for message_id, recall_id in begun.items()),
-        *(entry(asked, Event.RECALL_REPEATED, message_id, recall_id) for message_id, recall_id in repeated.items()),
+        *repeated,
     ]
     return entries, left[0] if left else 0
+
+
+def repeat(
+    connection: Connection[Any], asked: Asked, recalls: Mapping[int, int], *, now: datetime, deadline: timedelta
+) -> list[Entry]:
+    """R12: have what no shard answered for tried again, of messages that have a recall already.
+
+    A message that a deposit holds this moment is passed over, for the deposit may be acting on how the recall stands.
+
+    Args:
+        connection: to the control database, in the caller's transaction.
+        asked: the request.
+        recalls: each message's.
+        now: the present moment.
+        deadline: how long a shard has to answer (R9).
+
+    Returns:
+        what to append to the audit trail at the end of the transaction.
+    """
+    for (recall_id,) in connection.execute(_SQL["reopenable"], {"recall_ids": list(recalls.values())}).fetchall():
+        subjects.try_again(connection, recall_id, now=now, deadline=deadline)
+    return [entry(asked, Event.RECALL_REPEATED, message_id, recall_id) for message_id, recall_id in recalls.items()]
 
 
 def refusals(requester: Requester, judged: Sequence[Judged], reason: str) -> list[Entry]:

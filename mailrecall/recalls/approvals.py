@@ -59,7 +59,7 @@ def ask_for_one(
     request_id = batches.insert(
         connection,
         requester,
-        [Judged(message_id, Accepted(as_administrator=True), repeated=False)],
+        [Judged(message_id, Accepted(as_administrator=True))],
         reason,
         policy,
         copies=copies,

@@ -160,11 +160,13 @@ def request(
         only_unread=only_unread,
         now=now,
     )
+    asked = Asked(request_id, requester.organisation_id, requester.account_id, reason)
+    repeated = {one.message_id: one.repeats for one in judged if one.repeats is not None}
     entries = admission.refusals(requester, judged, reason)
+    entries += admission.repeat(connection, asked, repeated, now=now, deadline=deadline)
     if waits:
         entries.append(asks_for_approval(requester, request_id, reason, len(begins), copies))
     else:
-        asked = Asked(request_id, requester.organisation_id, requester.account_id, reason)
         begun, left = admission.admit(connection, asked, now=now, deadline=deadline)
         entries += begun
         if left:
@@ -212,6 +214,7 @@ def insert(
             "refusals": [one.refused.refusal.value if one.refused else None for one in judged],
             "closed_at": [one.refused.closed_at if one.refused else None for one in judged],
             "as_administrator": [one.begins or one.refused is not None for one in judged],
+            "recall_ids": [one.repeats for one in judged],
         },
     )
     request_id: int = row[0]

@@ -23,10 +23,13 @@ VALUES (%(organisation_id)s, %(requested_by)s, %(reason)s, %(only_unread)s, %(po
 RETURNING id
 
 -- name: insert_messages
-INSERT INTO requested_message (request_id, position, message_id, refusal, closed_at, as_administrator)
-SELECT %(request_id)s, position, message_id, refusal, closed_at, as_administrator
-  FROM unnest(%(message_ids)s::bigint[], %(refusals)s::text[], %(closed_at)s::timestamptz[], %(as_administrator)s::boolean[])
-       WITH ORDINALITY AS m (message_id, refusal, closed_at, as_administrator, position)
+-- R12: a recall that there is already is the answer from the first: were it undone before the request's turn comes, another one
+-- would begin, which nobody judged and nobody approved.
+INSERT INTO requested_message (request_id, position, message_id, refusal, closed_at, as_administrator, recall_id)
+SELECT %(request_id)s, position, message_id, refusal, closed_at, as_administrator, recall_id
+  FROM unnest(%(message_ids)s::bigint[], %(refusals)s::text[], %(closed_at)s::timestamptz[], %(as_administrator)s::boolean[],
+              %(recall_ids)s::bigint[])
+       WITH ORDINALITY AS m (message_id, refusal, closed_at, as_administrator, recall_id, position)
 
 -- name: waiting_for_message
 -- R12: who asks again for a message that waits for approval gets the request there is.
@@ -73,11 +76,13 @@ UPDATE requested_message m SET recall_id = r.id
 RETURNING r.id, r.message_id
 
 -- name: reopenable
--- R12: settled ones with batches that no shard answered for. The rest has nothing to be tried again, or runs.
-SELECT r.id FROM recall r
+-- R12: settled ones with batches that no shard answered for. The rest has nothing to be tried again, or runs. With their messages,
+-- as a single request locks one: of all or nothing a deposit may be going by the verdict that another attempt takes back (R13).
+SELECT r.id FROM recall r JOIN message m ON m.id = r.message_id
  WHERE r.id = ANY (%(recall_ids)s) AND r.state = 'settled'
    AND EXISTS (SELECT FROM recall_batch b WHERE b.recall_id = r.id AND (b.state = 'unreachable' OR b.counts @? '$.*.unreachable'))
- ORDER BY r.id
+ ORDER BY m.id
+   FOR UPDATE OF m SKIP LOCKED
 
 -- name: left_open
 SELECT count(*) FROM requested_message WHERE request_id = %(request_id)s AND refusal IS NULL AND recall_id IS NULL

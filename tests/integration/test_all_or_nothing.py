@@ -18,6 +18,7 @@ from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 from services.recall.reconciling import reconcile
 from tests import company, correspondence, dispatch
+from tests.gateway import gateway
 from tests.undertaking import Undertaking
 
 
@@ -317,3 +318,19 @@ def test_r13_what_a_moderator_never_released_is_recalled(process):
     view = undertaking.finish()
     assert view.tally.as_slugs() == {"recalled": 5}
     assert undertaking.with_copy() == []
+
+
+@pytest.mark.rule(12, 13, 21)
+def test_r12_r13_a_request_of_many_begins_no_other_attempt_while_a_deposit_goes_by_the_one_before(process):
+    undertaking = kept_by_a_silent_shard(process)
+    web = gateway(process.settings, process.databases)
+    asking = {"message_ids": [undertaking.message_id], "reason": "once more"}
+
+    with undertaking.databases.control() as deposit:
+        deposit.execute("SELECT FROM message WHERE id = %s FOR KEY SHARE", (undertaking.message_id,))
+        answer = web.as_(undertaking.firm.postmaster).post("/admin/recall-batches", json=asking).get_json()
+    assert answer["messages"][0]["recall"]["state"] == "settled"
+
+    web.as_(undertaking.firm.postmaster).post("/admin/recall-batches", json=asking)
+    assert undertaking.view.state is State.RUNNING
+    assert undertaking.finish().tally.as_slugs() == {"recalled": 5}

@@ -227,6 +227,31 @@ def test_r21_of_those_who_decide_at_once_one_does(web, firm, second, databases, 
     events(databases, firm.organisation_id)
 
 
+@pytest.mark.rule(12, 21, 26)
+def test_r12_r26_a_repeat_in_a_request_that_waits_is_answered_at_once_and_begins_nothing_later(
+    web, firm, second, databases
+):
+    sender, one, *others = firm.people
+    taken = correspondence.send(databases, sender, one)
+    large = correspondence.send(databases, sender, one, *others)
+    web.deliver()
+    recall = web.as_(sender).post("/recalls", json={"message_id": taken, "reason": "x"}).get_json()
+    web.deliver()
+    before = events(databases, firm.organisation_id).count("recall_repeated")
+    batch = batch_of(web, firm.postmaster, [taken, large])
+    results = {item["message_id"]: item["recall"] and item["recall"]["id"] for item in batch["messages"]}
+    assert results == {taken: recall["id"], large: None}
+    assert web.as_(firm.postmaster).post(f"/recalls/{recall['id']}/undo").status_code == 202
+    web.deliver()
+
+    assert web.as_(second).post(f"/admin/approvals/{batch['id']}/approve").status_code == 200
+    web.deliver()
+
+    assert correspondence.has_copy(databases, one, taken)
+    assert not correspondence.has_copy(databases, one, large)
+    assert events(databases, firm.organisation_id).count("recall_repeated") == before + 1
+
+
 @pytest.mark.rule(24)
 def test_r24_what_waits_elsewhere_does_not_exist(web, firm, second, databases):
     stranger = company.found(databases, people=1)
