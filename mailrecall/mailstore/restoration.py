@@ -88,6 +88,7 @@ def restore(connection: Connection[Any], batch: WithdrawnBatch, recipients: Reci
         mailbox_ids, via = recipients()
         residence.require_present(connection, mailbox_ids)
         connection.execute(_SQL["write_down_kept_out"], {**keys, "mailbox_ids": list(mailbox_ids), "via": list(via)})
+    connection.execute(_SQL["bring_in"], keys)
     if batch.notice_id is not None:
         connection.execute(_SQL["take_away_copied_notices"], keys)
         if connection.execute(_SQL["take_away_notices"], keys).rowcount:

@@ -25,6 +25,10 @@ SELECT %(recall_id)s, mailbox_id, CASE WHEN mailbox_id = ANY (%(out_of_scope)s::
   FROM unnest(%(mailbox_ids)s::int[], %(via)s::smallint[]) AS r (mailbox_id, via)
 ON CONFLICT (recall_id, mailbox_id) DO UPDATE SET outcome = excluded.outcome
 
+-- name: bring_in
+-- R25: nothing is left out any more: what lies there from now on is what a recall would find.
+UPDATE deposit SET recall_id = NULL WHERE message_id = %(message_id)s AND batch = %(batch)s AND recall_id = %(recall_id)s
+
 -- name: has_message
 SELECT EXISTS (SELECT FROM message WHERE id = %(message_id)s)
 

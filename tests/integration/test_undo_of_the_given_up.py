@@ -8,14 +8,17 @@ import psycopg
 import pytest
 
 from mailrecall import clock
+from mailrecall.directory import accounts
 from mailrecall.directory.lookup import Account, account_by_id
+from mailrecall.domain.addresses import Address
 from mailrecall.domain.copies import Folder
+from mailrecall.domain.policy import Policy
 from mailrecall.domain.recalls import State
 from mailrecall.domain.undo import UndoState
 from mailrecall.mailstore import reading
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
-from mailrecall.recalls import undoing, views
+from mailrecall.recalls import previews, undoing, views
 from mailrecall.recalls.requests import Requested
 from mailrecall.recalls.undoing import Undo
 from mailrecall.recalls.views import RecallView
@@ -98,6 +101,31 @@ def test_r16_r26_what_was_recalled_before_it_was_delivered_comes_in_though_the_s
 
     assert (undo.state, undo.restored) == (UndoState.RESTORED, 5)
     assert copies(databases, message_id).keys() == {person.id for person in others}
+
+
+@pytest.mark.rule(25, 26)
+@pytest.mark.parametrize("gives_up", [False, True], ids=["withdrawn", "given up"])
+def test_r25_r26_a_preview_looks_at_what_an_undo_has_brought_in(process, databases, gives_up):
+    firm = company.found(databases, people=6)
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(process, Task.EXPAND)
+    recall_id = ask(process, sender, message_id)
+    dispatch.run(process, Task.PLAN, Task.DEPOSIT, Task.FILE_AUTHOR_COPY)
+    if gives_up:
+        view, _ = give_up(process, recall_id)
+    else:
+        run_all(process)
+        view = settled(databases, recall_id)
+    accounts.close_account(databases, Address.parse(others[0].address), now=clock.now())
+    undone(process, firm.postmaster, view)
+
+    foreseen = previews.preview(databases, [message_id], Policy(), now=clock.now())[message_id]
+
+    assert foreseen.tally.as_slugs() == {"recalled": 4, "gone": 1}
+    again = ask(process, sender, message_id)
+    run_all(process)
+    assert settled(databases, again).tally == foreseen.tally
 
 
 @pytest.mark.rule(16, 26)
