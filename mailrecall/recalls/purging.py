@@ -25,8 +25,6 @@ class Due:
     """Whether every deposit of the message is over: none needs its content on a shard any more."""
     shards: Sequence[int]
     """Where something of it may lie."""
-    recalls: Sequence[int]
-    """All recalls of the message, this one among them: their ledgers may need its content."""
 
 
 def ripe(connection: Connection[Any], *, now: datetime, limit: int) -> list[int]:
@@ -58,6 +56,20 @@ def held(connection: Connection[Any]) -> list[int]:
     """Return the mailboxes under a legal hold; none is placed until the caller's transaction ends."""
     connection.execute(_SQL["hold_off_holds"])
     return [row[0] for row in connection.execute(_SQL["held"]).fetchall()]
+
+
+def recalls_of(connection: Connection[Any], message_id: int) -> list[int]:
+    """Return all recalls of a message, whose ledgers may need its content; none begins until the transaction ends."""
+    keys = {"message_id": message_id}
+    connection.execute(_SQL["hold_off_recalls"], keys)
+    return [row[0] for row in connection.execute(_SQL["recalls_of"], keys).fetchall()]
+
+
+def kept_out_of(connection: Connection[Any], recall_id: int, shard: int, mailbox_ids: Sequence[int]) -> bool:
+    """R16: tell whether some of these may have a copy that a deposit left out, and that no ledger tells of."""
+    keys = {"recall_id": recall_id, "shard": shard, "mailbox_ids": list(mailbox_ids)}
+    row = connection.execute(_SQL["kept_out_of"], keys).fetchone()
+    return bool(row and row[0])
 
 
 def last_move(connection: Connection[Any]) -> int | None:

@@ -33,8 +33,7 @@ SELECT r.id, r.message_id, r.notice_message_id, m.delivered_at IS NOT NULL,
               UNION
              SELECT shard FROM move v, unnest(ARRAY[v.from_shard, v.to_shard]) AS shard
               WHERE v.ended_at IS NULL OR v.ended_at >= m.accepted_at
-              ORDER BY 1),
-       (SELECT array_agg(o.id) FROM recall o WHERE o.message_id = r.message_id)
+              ORDER BY 1)
   FROM recall r JOIN message m ON m.id = r.message_id
  WHERE r.purge_due_at <= %(now)s
  ORDER BY r.purge_due_at
@@ -46,6 +45,21 @@ SELECT pg_advisory_xact_lock_shared(7_305_418)
 
 -- name: held
 SELECT account_id FROM legal_hold ORDER BY account_id
+
+-- name: hold_off_recalls
+-- A recall that begins meanwhile may come to need the content that is being purged for the one before it: it waits.
+SELECT FROM message WHERE id = %(message_id)s FOR KEY SHARE
+
+-- name: recalls_of
+-- A statement of its own: it sees what it has waited for.
+SELECT id FROM recall WHERE message_id = %(message_id)s
+
+-- name: kept_out_of
+-- Where the recall gave up on the shard, nobody wrote down whom the deposit had left out.
+SELECT EXISTS (SELECT FROM recall_batch b JOIN recall r ON r.id = b.recall_id
+                 JOIN delivery_batch d ON d.message_id = r.message_id AND d.batch = b.batch
+                WHERE b.recall_id = %(recall_id)s AND b.shard = %(shard)s AND b.state = 'unreachable'
+                  AND d.mailbox_ids && %(mailbox_ids)s::int[])
 
 -- name: last_move
 -- The number of the last move, and whether none is under way.

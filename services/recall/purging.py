@@ -88,8 +88,10 @@ def _purge_recall(process: Process[Settings], recall: Due, steps: int, *, now: d
 def _step(process: Process[Settings], recall: Due, shard: int) -> tuple[int, bool]:
     """Purge some rows on one shard and, once there are none, the rest; return how many, and whether all is gone."""
     with process.databases.control() as control:
-        # open until the shard has committed, so that no legal hold slips in between
+        # open until the shard has committed, so that no legal hold slips in between, and no other recall
         held = purging.held(control)
+        recalls = purging.recalls_of(control, recall.message_id)
+        kept = purging.kept_out_of(control, recall.recall_id, shard, held)
         with process.databases.shard(shard) as connection:
             # what arrives by a move must not lose the content that it found here
             enter_batches(connection, recall.message_id)
@@ -97,9 +99,10 @@ def _step(process: Process[Settings], recall: Due, shard: int) -> tuple[int, boo
             all_gone = False
             if not rows:
                 messages = [recall.message_id, *([recall.notice_id] if recall.notice_id else [])]
+                content_too = recall.delivered and not kept
                 all_gone = mailstore.purge_rest(
-                    connection, recall.recall_id, messages, recall.recalls, content_too=recall.delivered
+                    connection, recall.recall_id, messages, recalls, content_too=content_too
                 )
             faultpoints.before(Commit.PURGE)
         faultpoints.after(Commit.PURGE)
-    return rows, all_gone
+    return rows, all_gone and not kept
