@@ -30,8 +30,9 @@ SELECT b.recall_id, b.batch, d.message_id, d.first, d.last
 
 -- name: undone
 -- Not where a later recall of the message was purged: what had come back is to be gone.
-SELECT u.recall_id, u.batch
+SELECT u.recall_id, u.batch, d.message_id
   FROM undo_batch u JOIN recall r ON r.id = u.recall_id
+  JOIN delivery_batch d ON d.message_id = r.message_id AND d.batch = u.batch
  WHERE u.shard = %(shard)s AND u.done_at >= %(since)s AND (u.recall_id, u.batch) > (%(after)s, %(after_batch)s)
    AND NOT EXISTS (SELECT FROM recall l
                     WHERE l.message_id = r.message_id AND l.id > r.id AND l.purged_at IS NOT NULL AND l.undone_at IS NULL)
@@ -128,21 +129,27 @@ SELECT a.id, a.batch FROM unnest(%(ids)s::bigint[], %(batches)s::int[]) AS a (id
 
 -- name: without_withdrawal
 -- Where no copy is left, and nothing waits for a decision, the purge has been (R26), or every one had gone before the recall:
--- nothing has come back.
+-- nothing has come back. What was kept out (R16) has yet to be written down, unless a purge took its message.
 SELECT a.id, a.batch
   FROM unnest(%(ids)s::bigint[], %(batches)s::int[], %(messages)s::bigint[], %(firsts)s::int[], %(lasts)s::int[])
        AS a (id, batch, message_id, first, last)
  WHERE NOT EXISTS (SELECT FROM withdrawal w WHERE w.recall_id = a.id AND w.batch = a.batch)
    AND (NOT EXISTS (SELECT FROM deposit d WHERE d.message_id = a.message_id AND d.batch = a.batch)
         OR EXISTS (SELECT FROM copy c WHERE c.message_id = a.message_id AND c.mailbox_id BETWEEN a.first AND a.last)
-        OR EXISTS (SELECT FROM prepared p WHERE p.recall_id = a.id AND p.batch = a.batch))
+        OR EXISTS (SELECT FROM prepared p WHERE p.recall_id = a.id AND p.batch = a.batch)
+        OR EXISTS (SELECT FROM deposit d JOIN message m ON m.id = d.message_id
+                    WHERE d.message_id = a.message_id AND d.batch = a.batch AND d.recall_id = a.id))
 
 -- name: without_restoration
--- Where the shard knows of no withdrawal either, the copies are where they were; or they are prepared, and go before they come back.
-SELECT a.id, a.batch FROM unnest(%(ids)s::bigint[], %(batches)s::int[]) AS a (id, batch)
+-- Where the shard knows of no withdrawal either, the copies are where they were; or they are prepared, and go before they come back;
+-- or they were kept out (R16), or will be, for a recall whose other batches are put back again is there again for their deposits.
+SELECT a.id, a.batch
+  FROM unnest(%(ids)s::bigint[], %(batches)s::int[], %(messages)s::bigint[]) AS a (id, batch, message_id)
  WHERE NOT EXISTS (SELECT FROM restoration r WHERE r.recall_id = a.id AND r.batch = a.batch)
    AND (EXISTS (SELECT FROM withdrawal w WHERE w.recall_id = a.id AND w.batch = a.batch)
-        OR EXISTS (SELECT FROM prepared p WHERE p.recall_id = a.id AND p.batch = a.batch))
+        OR EXISTS (SELECT FROM prepared p WHERE p.recall_id = a.id AND p.batch = a.batch)
+        OR EXISTS (SELECT FROM deposit d WHERE d.message_id = a.message_id AND d.batch = a.batch AND d.recall_id = a.id)
+        OR NOT EXISTS (SELECT FROM deposit d WHERE d.message_id = a.message_id AND d.batch = a.batch))
 
 -- name: still_prepared
 SELECT a.id, a.batch FROM unnest(%(ids)s::bigint[], %(batches)s::int[]) AS a (id, batch)
