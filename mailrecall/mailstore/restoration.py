@@ -26,6 +26,13 @@ _SQL = queries.load(
 )
 
 
+class MessageMissingError(LookupError):
+    """A shard has copies to put back of a message that is not there; nothing was done."""
+
+    def __init__(self, message_id: int) -> None:
+        super().__init__(f"The shard has copies to put back of message {message_id}, and not the message.")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WithdrawnBatch:
     """A range of one shard's mailboxes from which a recall took copies of a message."""
@@ -67,7 +74,7 @@ def restore(connection: Connection[Any], batch: WithdrawnBatch, recipients: Reci
 
     Raises:
         MailboxMovedError: a recipient who never got a copy has left this shard.
-        LookupError: the message's content is not on the shard, although its deposit was recorded before this is called.
+        MessageMissingError: the message is not on the shard, although its deposit was recorded before this is called.
     """
     keys = {
         "recall_id": batch.recall_id,
@@ -96,7 +103,7 @@ def restore(connection: Connection[Any], batch: WithdrawnBatch, recipients: Reci
     if connection.execute(_SQL["put_back"], keys).rowcount:
         if not _holds(connection, "has_message", keys):
             # else they would be back, and nobody would see them
-            raise LookupError(f"The shard has copies to put back of message {batch.message_id}, and not the message.")
+            raise MessageMissingError(batch.message_id)
         connection.execute(_SQL["put_back_duplicates"], keys)
         announce(connection, Change(batch.message_id, batch.first, batch.last, Kind.DEPOSITED))
     return _counts(connection, "sum_up", keys)

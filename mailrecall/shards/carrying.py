@@ -16,6 +16,7 @@ from mailrecall.domain.copies import PREPARED
 from mailrecall.mailstore.changes import announce_own
 from mailrecall.mailstore.withdrawal import SLUG_CASE, Counts
 from mailrecall.postgres import queries
+from mailrecall.postgres.databases import Databases
 from mailrecall.shards.dividing import Division
 
 _SQL = queries.load(__package__, "carrying.sql", {"SLUG_CASE": SLUG_CASE, "PREPARED": str(PREPARED)})
@@ -103,6 +104,28 @@ def send_messages(source: Connection[Any], target: Connection[Any], message_ids:
     known = {row[0] for row in target.execute(_SQL["known_messages"], {"message_ids": list(message_ids)})}
     new_messages = sorted(set(message_ids) - known)
     _pipe(source, target, "message", "t.id = ANY (%(new_messages)s)", {"new_messages": new_messages})
+
+
+def bring_message(databases: Databases, message_id: int, shard: int) -> bool:
+    """Bring a message to a shard from any other one; False when no other has it.
+
+    Raises:
+        psycopg.OperationalError: one does not answer, and may have it.
+    """
+    away: psycopg.OperationalError | None = None
+    for other in databases.shards:
+        if other == shard:
+            continue
+        try:
+            with databases.shard(other) as source, databases.shard(shard) as target:
+                if source.execute(_SQL["known_messages"], {"message_ids": [message_id]}).fetchone() is not None:
+                    send_messages(source, target, [message_id])
+                    return True
+        except psycopg.OperationalError as error:
+            away = error
+    if away is not None:
+        raise away
+    return False
 
 
 def send_bodies(source: Connection[Any], target: Connection[Any], message_ids: Sequence[int]) -> int:

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from mailrecall import faultpoints, logs
 from mailrecall.faultpoints import Commit
 from mailrecall.mailstore.residence import MailboxMovedError
-from mailrecall.mailstore.restoration import WithdrawnBatch, restore
+from mailrecall.mailstore.restoration import MessageMissingError, Restored, WithdrawnBatch, restore
 from mailrecall.outbox import store as outbox
 from mailrecall.recalls import progress, undoing
 from mailrecall.settings import Settings
+from mailrecall.shards.carrying import bring_message
 from mailrecall.shards.moving import mend
 from mailrecall.wiring import Process
 
@@ -47,10 +48,21 @@ def restore_batch(
         out_of_scope=todo.out_of_scope,
         attempt=todo.attempt,
     )
-    try:
+
+    def put_back() -> Restored:
         with process.databases.shard(shard) as connection:
             restored = restore(connection, withdrawn, recipients, now=now)
             faultpoints.before(Commit.RESTORE)
+            return restored
+
+    try:
+        try:
+            restored = put_back()
+        except MessageMissingError:
+            # mailboxes that moved did not always take a message along of which they had no trace
+            if not bring_message(process.databases, todo.message_id, shard):
+                raise
+            restored = put_back()
     except MailboxMovedError:
         # those who moved without a trace of this message go on in a batch of their own; this one is tried again
         mend(process.databases, todo.message_id, batch, now=now)

@@ -23,7 +23,7 @@ from mailrecall.recalls.requests import Requested
 from mailrecall.recalls.undoing import Undo
 from mailrecall.recalls.views import RecallView
 from mailrecall.settings import REMOVED_SHARD, Settings
-from mailrecall.shards import dividing, registry
+from mailrecall.shards import carrying, dividing, registry
 from mailrecall.wiring import Process
 from services.recall.reconciling import reconcile
 from tests import company, correspondence, dispatch
@@ -177,6 +177,31 @@ def test_r16_r26_who_moved_before_the_deposit_gets_the_message_from_an_undo_that
 
     undo = found(databases, recall_id)
     assert (undo.state, undo.restored) == (UndoState.RESTORED, 5)
+    assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
+
+
+@pytest.mark.rule(16, 26)
+def test_r16_r26_who_moved_without_the_message_gets_it_from_a_shard_that_has_it(process, databases, monkeypatch):
+    firm = company.found(databases, people=8)
+    sender, first, *rest = firm.people
+    # nobody else's delivery brings it to the other shard
+    others = [first, *[person for person in rest if person.shard == first.shard]]
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(process, Task.EXPAND)
+    recall_id = ask(process, sender, message_id)
+    dispatch.run(process, Task.PLAN, Task.DEPOSIT, Task.FILE_AUTHOR_COPY)
+    move(process.settings, databases, [first], 1 - first.shard)
+    with monkeypatch.context() as patched:
+        # as batches were mended once
+        patched.setattr(carrying, "send_messages", lambda *_: None)
+        run_all(process)
+    view = settled(databases, recall_id)
+
+    assert isinstance(ask_undo(databases, firm.postmaster, view), undoing.Undoing)
+    run_all(process)
+
+    undo = found(databases, recall_id)
+    assert (undo.state, undo.restored) == (UndoState.RESTORED, len(others))
     assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
 
 
