@@ -260,11 +260,15 @@ def mend(databases: Databases, message_id: int, batch: int, *, now: datetime) ->
                     # R26: no deposit brings it any more, and an undo may put copies there
                     carrying.send_messages(leaving, reached, [message_id])
             divisions.append(dividing.Division(message_id, batch, number, target, mailbox_ids))
-        dividing.divide(control, divisions, _nothing_counted, now=now)
+        # no ledger names those who moved, or they would have been carried: what was counted once, and perhaps purged
+        # since, stays together, with those who stay if anybody does
+        keeper = divisions[0].new_batch if misplaced and moved == misplaced[0][3] else batch
+        counted: dict[int, Counts] = dict(control.execute(_SQL["counted"], keys).fetchall())
+
+        def counts_of(recall_id: int, number: int) -> Counts:
+            return counted[recall_id] if number == keeper else {}
+
+        dividing.divide(control, divisions, counts_of, now=now)
     if divisions:
         log.info("shards.batch_mended", message_id=message_id, batch=batch, batches=len(divisions))
     return bool(divisions)
-
-
-def _nothing_counted(recall_id: int, batch: int) -> Counts:
-    raise LookupError(f"Batch {batch} of recall {recall_id} is counted already.")

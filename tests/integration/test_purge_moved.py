@@ -8,15 +8,21 @@ from datetime import datetime, timedelta
 import pytest
 
 from mailrecall import clock
+from mailrecall.directory import accounts
+from mailrecall.domain.addresses import Address
 from mailrecall.domain.copies import author_copy_id
+from mailrecall.domain.recalls import Requester
+from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
+from mailrecall.recalls import undoing, views
+from mailrecall.recalls.requests import Requested
 from mailrecall.recalls.views import RecallView
 from mailrecall.settings import REMOVED_SHARD, Settings
 from mailrecall.shards import moving
 from mailrecall.wiring import Process
 from services.recall.purging import purge
 from tests import company as companies
-from tests import correspondence
+from tests import correspondence, dispatch
 from tests.moving import Mail, move, run_all, spread
 from tests.servers import Servers
 
@@ -179,3 +185,42 @@ def test_r26_a_shard_that_was_drained_and_removed_is_not_asked(process: Process[
         row = connection.execute("SELECT purge_due_at FROM recall WHERE id = %s", (view.id,)).fetchone()
     assert row == (None,)
     assert set(ledger_rows(databases, view)) <= {2}
+
+
+@pytest.mark.rule(12, 26)
+@pytest.mark.parametrize("stay", [True, False], ids=["some stay", "nobody stays"])
+def test_r12_r26_what_was_put_back_and_purged_is_recalled_again_though_one_moved_who_never_got_it(
+    process: Process[Settings], settings: Settings, stay: bool
+):
+    databases = process.databases
+    purge(process, now=clock.now() + timedelta(days=30))
+    firm = companies.found(databases, people=6)
+    people = spread(databases, firm.people)
+    here = [one for one in people if one.shard == 0]
+    leavers = here[:1] if stay else here
+    message_id = correspondence.send(databases, firm.postmaster, *people)
+    dispatch.run(process, Task.EXPAND)
+    for leaver in leavers:
+        accounts.close_account(databases, Address.parse(leaver.address), now=clock.now())
+    run_all(process)
+    mail = Mail(firm, message_id)
+    first = recalled(process, mail)
+    with databases.control() as connection:
+        asked = Requester(firm.postmaster.id, firm.organisation_id, administrator=True)
+        assert isinstance(undoing.request(connection, asked, first.public_id, None, now=clock.now()), undoing.Undoing)
+    run_all(process)
+    purge(process, now=over(databases, first))
+    assert not ledger_rows(databases, first)
+    move(settings, databases, leavers, 1)
+
+    asked_again = correspondence.ask(databases, firm.postmaster, message_id)
+    assert isinstance(asked_again, Requested)
+    run_all(process)
+
+    with databases.control() as connection:
+        before, second = views.get(connection, first.id), views.get(connection, asked_again.recall.id)
+    assert before is not None
+    assert second is not None
+    assert second.id != first.id
+    assert second.tally.as_slugs() == {"recalled": 6 - len(leavers), "gone": len(leavers)}
+    assert before.tally == first.tally
