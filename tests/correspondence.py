@@ -1,12 +1,13 @@
 """Messages between the people of a test's company, taken as far as the shards, and what is found there."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from mailrecall import clock
 from mailrecall.directory.groups import Group
@@ -157,3 +158,22 @@ def ledger(databases: Databases, recall_id: int) -> Ledger:
             found = connection.execute("SELECT mailbox_id, outcome FROM outcome WHERE recall_id = %s", (recall_id,))
             rows += [(mailbox_id, Outcome(outcome)) for mailbox_id, outcome in found]
     return Ledger(rows)
+
+
+@contextmanager
+def withdrawal_fails(databases: Databases, account: Account) -> Iterator[None]:
+    """Let nobody delete from a mailbox until the block ends: a row that fails by itself."""
+    with databases.shard(account.shard) as connection:
+        connection.execute(
+            "CREATE FUNCTION breaks() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$ BEGIN RAISE EXCEPTION 'this row is broken'; END $$"
+        )
+        connection.execute(
+            sql.SQL(
+                "CREATE TRIGGER breaks BEFORE DELETE ON copy FOR EACH ROW WHEN (OLD.mailbox_id = {})"
+                " EXECUTE FUNCTION breaks()"
+            ).format(account.id)
+        )
+    yield
+    with databases.shard(account.shard) as connection:
+        connection.execute("DROP FUNCTION breaks CASCADE")

@@ -82,6 +82,12 @@ def message_of(connection: Connection[Any], recall_id: int) -> int:
     return message_id
 
 
+def policy_of(connection: Connection[Any], recall_id: int) -> Policy | None:
+    """Return the switches that a recall goes by, as they were when it was judged; None when there is no such recall."""
+    row = connection.execute(_SQL["recall_policy"], {"recall_id": recall_id}).fetchone()
+    return Policy.from_mapping(row[0]) if row else None
+
+
 def lock_for_plan(connection: Connection[Any], recall_id: int) -> tuple[int, State] | None:
     """Return a recall's message and state, locked until the transaction ends; None when there is no such recall."""
     row = connection.execute(_SQL["lock_for_plan"], {"recall_id": recall_id}).fetchone()
@@ -105,10 +111,9 @@ def plan(connection: Connection[Any], recall_id: int, message_id: int, *, now: d
 
 def batch_to_withdraw(connection: Connection[Any], recall_id: int, batch: int) -> PlannedBatch | None:
     """Return a batch, or None when there is no such batch."""
-    row = connection.execute(_SQL["recall_policy"], {"recall_id": recall_id}).fetchone()
-    if row is None:
+    policy = policy_of(connection, recall_id)
+    if policy is None:
         return None
-    policy = Policy.from_mapping(row[0])
     parameters = {"recall_id": recall_id, "batch": batch, "furthest": policy.furthest_in_scope.value}
     with connection.cursor(row_factory=dict_row) as cursor:
         found = cursor.execute(_SQL["batch_to_withdraw"], parameters).fetchone()
@@ -222,10 +227,9 @@ def give_up(connection: Connection[Any], recall_id: int, *, now: datetime) -> in
         how many batches were given up; the last of a recall's batches sets off the settlement.
     """
     locked = lock_for_plan(connection, recall_id)
-    policy = connection.execute(_SQL["recall_policy"], {"recall_id": recall_id}).fetchone()
-    if locked is None or policy is None or locked[1] is not State.RUNNING:
+    switches = policy_of(connection, recall_id)
+    if locked is None or switches is None or locked[1] is not State.RUNNING:
         return 0
-    switches = Policy.from_mapping(policy[0])
     furthest = switches.furthest_in_scope.value
     keys = {"recall_id": recall_id, "message_id": locked[0], "furthest": furthest, "now": now}
     if switches.all_or_nothing:

@@ -22,6 +22,7 @@ from mailrecall.outbox import work
 from mailrecall.outbox.work import Work
 from mailrecall.postgres import queries
 from mailrecall.recalls.admission import Asked, entry
+from mailrecall.recalls.progress import policy_of
 from mailrecall.recalls.views import get
 
 _SQL = queries.load(__package__, "undoing.sql")
@@ -121,11 +122,10 @@ def many(connection: Connection[Any], recall_ids: Collection[int]) -> dict[int, 
 
 def batch_to_restore(connection: Connection[Any], recall_id: int, batch: int) -> BatchToRestore | None:
     """Return a batch of an undo, or None when there is no such batch."""
-    policy = connection.execute(_SQL["policy"], {"recall_id": recall_id}).fetchone()
+    policy = policy_of(connection, recall_id)
     if policy is None:
         return None
-    furthest = Policy.from_mapping(policy[0]).furthest_in_scope.value
-    keys = {"recall_id": recall_id, "batch": batch, "furthest": furthest}
+    keys = {"recall_id": recall_id, "batch": batch, "furthest": policy.furthest_in_scope.value}
     with connection.cursor(row_factory=dict_row) as cursor:
         row = cursor.execute(_SQL["batch_to_restore"], keys).fetchone()
     return BatchToRestore(**{**row, "out_of_scope": row["out_of_scope"] or ()}) if row else None

@@ -46,9 +46,6 @@ SELECT u.recall_id, u.requested_by, u.requested_at, u.restored_at, u.reason, coa
  WHERE u.recall_id = ANY (%(recall_ids)s)
  GROUP BY u.recall_id
 
--- name: policy
-SELECT policy FROM recall WHERE id = %(recall_id)s
-
 -- name: batch_to_restore
 -- Not before its withdrawal and its deposit are over: a shard that was away may still have to do both, and what it did without
 -- would be undone again, or would stay out.

@@ -35,6 +35,7 @@ class Value(Field[T]):
 
         Raises:
             ValidationError: it is not what it has to be.
+            NotImplementedError: it is of a kind that is only ever written, such as a link.
         """
         raise NotImplementedError
 

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import psycopg
 import pytest
 
 from mailrecall import clock
@@ -209,18 +208,8 @@ def test_r9_a_row_that_cannot_be_withdrawn_stands_alone(process, databases):
     bad = others[5]
     message_id = correspondence.send(databases, sender, *others)
     dispatch.run(process)
-    with databases.shard(bad.shard) as connection:
-        connection.execute(
-            "CREATE FUNCTION breaks() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN RAISE EXCEPTION 'this row is broken'; END $$"
-        )
-        connection.execute(
-            psycopg.sql.SQL(
-                "CREATE TRIGGER breaks BEFORE DELETE ON copy FOR EACH ROW WHEN (OLD.mailbox_id = {})"
-                " EXECUTE FUNCTION breaks()"
-            ).format(bad.id)
-        )
-    view = correspondence.recalled(process, sender, message_id)
+    with correspondence.withdrawal_fails(databases, bad):
+        view = correspondence.recalled(process, sender, message_id)
 
     ledger = correspondence.ledger(databases, view.id)
     assert ledger.of(bad) is Outcome.UNREACHABLE
@@ -228,8 +217,6 @@ def test_r9_a_row_that_cannot_be_withdrawn_stands_alone(process, databases):
     assert view.result is Result.PARTIAL
 
     # R12: asked for again, the one that failed is tried again
-    with databases.shard(bad.shard) as connection:
-        connection.execute("DROP TRIGGER breaks ON copy")
     again = correspondence.recalled(process, sender, message_id)
 
     assert correspondence.ledger(databases, view.id).counts == {Outcome.RECALLED: 11}

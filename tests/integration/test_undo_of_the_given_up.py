@@ -1,10 +1,8 @@
 """R26 after R9: an undo of a recall that had given up on a shard, which had done more, or does more, than it said."""
 
 import threading
-from contextlib import contextmanager
 from datetime import timedelta
 
-import psycopg
 import pytest
 
 from mailrecall import clock
@@ -27,6 +25,7 @@ from mailrecall.shards import carrying, dividing, registry
 from mailrecall.wiring import Process
 from services.recall.reconciling import reconcile
 from tests import company, correspondence, dispatch
+from tests.company import Company
 from tests.integration.test_undo import ask_undo, copies, undone
 from tests.locks import until_somebody_waits_for_a_lock
 from tests.moving import move, open_work, run_all, run_one
@@ -43,6 +42,17 @@ def ask(process, sender, message_id):
     asked = correspondence.ask(process.databases, sender, message_id, deadline=DEADLINE)
     assert isinstance(asked, Requested)
     return asked.recall.id
+
+
+def kept_out(process) -> tuple[Company, int, int]:
+    """A mail to five people, recalled before its deposit, which left all copies out; its number and the recall's."""
+    firm = company.found(process.databases, people=6)
+    sender, *others = firm.people
+    message_id = correspondence.send(process.databases, sender, *others)
+    dispatch.run(process, Task.EXPAND)
+    recall_id = ask(process, sender, message_id)
+    dispatch.run(process, Task.PLAN, Task.DEPOSIT, Task.FILE_AUTHOR_COPY)
+    return firm, message_id, recall_id
 
 
 def give_up(process, recall_id) -> tuple[RecallView, list[dict[str, int]]]:
@@ -83,14 +93,16 @@ def listed(databases, person) -> list[int]:
         return [entry.copy_id for entry in reading.list_folder(connection, person.id, Folder.INBOX, limit=9)]
 
 
+def assert_all_have_it(databases, recall_id, message_id, others) -> None:
+    undo = found(databases, recall_id)
+    assert (undo.state, undo.restored) == (UndoState.RESTORED, len(others))
+    assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
+
+
 @pytest.mark.rule(9, 16, 26)
 def test_r16_r26_what_was_recalled_before_it_was_delivered_comes_in_though_the_shard_was_given_up(process, databases):
-    firm = company.found(databases, people=6)
-    sender, *others = firm.people
-    message_id = correspondence.send(databases, sender, *others)
-    dispatch.run(process, Task.EXPAND)
-    recall_id = ask(process, sender, message_id)
-    dispatch.run(process, Task.PLAN, Task.DEPOSIT, Task.FILE_AUTHOR_COPY)
+    firm, message_id, recall_id = kept_out(process)
+    others = firm.people[1:]
     assert copies(databases, message_id) == {}
     view, late = give_up(process, recall_id)
     assert view.tally.as_slugs() == {"unreachable": 5}
@@ -106,12 +118,8 @@ def test_r16_r26_what_was_recalled_before_it_was_delivered_comes_in_though_the_s
 @pytest.mark.rule(25, 26)
 @pytest.mark.parametrize("gives_up", [False, True], ids=["withdrawn", "given up"])
 def test_r25_r26_a_preview_looks_at_what_an_undo_has_brought_in(process, databases, gives_up):
-    firm = company.found(databases, people=6)
-    sender, *others = firm.people
-    message_id = correspondence.send(databases, sender, *others)
-    dispatch.run(process, Task.EXPAND)
-    recall_id = ask(process, sender, message_id)
-    dispatch.run(process, Task.PLAN, Task.DEPOSIT, Task.FILE_AUTHOR_COPY)
+    firm, message_id, recall_id = kept_out(process)
+    others = firm.people[1:]
     if gives_up:
         view, _ = give_up(process, recall_id)
     else:
@@ -123,7 +131,7 @@ def test_r25_r26_a_preview_looks_at_what_an_undo_has_brought_in(process, databas
     foreseen = previews.preview(databases, [message_id], Policy(), now=clock.now())[message_id]
 
     assert foreseen.tally.as_slugs() == {"recalled": 4, "gone": 1}
-    again = ask(process, sender, message_id)
+    again = ask(process, firm.people[0], message_id)
     run_all(process)
     assert settled(databases, again).tally == foreseen.tally
 
@@ -131,12 +139,8 @@ def test_r25_r26_a_preview_looks_at_what_an_undo_has_brought_in(process, databas
 @pytest.mark.rule(16, 26)
 @pytest.mark.parametrize("moves", ["before it was withdrawn", "before it was put back"])
 def test_r16_r26_who_moved_without_a_trace_of_the_message_gets_it_from_the_undo(process, databases, moves):
-    firm = company.found(databases, people=6)
-    sender, *others = firm.people
-    message_id = correspondence.send(databases, sender, *others)
-    dispatch.run(process, Task.EXPAND)
-    recall_id = ask(process, sender, message_id)
-    dispatch.run(process, Task.PLAN, Task.DEPOSIT, Task.FILE_AUTHOR_COPY)
+    firm, message_id, recall_id = kept_out(process)
+    others = firm.people[1:]
     mover = others[0]
     if moves == "before it was withdrawn":
         move(process.settings, databases, [mover], 1 - mover.shard)
@@ -150,9 +154,7 @@ def test_r16_r26_who_moved_without_a_trace_of_the_message_gets_it_from_the_undo(
     assert isinstance(ask_undo(databases, firm.postmaster, view), undoing.Undoing)
     run_all(process)
 
-    undo = found(databases, recall_id)
-    assert (undo.state, undo.restored) == (UndoState.RESTORED, 5)
-    assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
+    assert_all_have_it(databases, recall_id, message_id, others)
 
 
 @pytest.mark.rule(16, 26)
@@ -175,9 +177,7 @@ def test_r16_r26_who_moved_before_the_deposit_gets_the_message_from_an_undo_that
         move(process.settings, databases, [mover], 1 - mover.shard)
     run_all(process)
 
-    undo = found(databases, recall_id)
-    assert (undo.state, undo.restored) == (UndoState.RESTORED, 5)
-    assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
+    assert_all_have_it(databases, recall_id, message_id, others)
 
 
 @pytest.mark.rule(16, 26)
@@ -200,19 +200,13 @@ def test_r16_r26_who_moved_without_the_message_gets_it_from_a_shard_that_has_it(
     assert isinstance(ask_undo(databases, firm.postmaster, view), undoing.Undoing)
     run_all(process)
 
-    undo = found(databases, recall_id)
-    assert (undo.state, undo.restored) == (UndoState.RESTORED, len(others))
-    assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
+    assert_all_have_it(databases, recall_id, message_id, others)
 
 
 @pytest.mark.rule(16, 26)
 def test_r16_r26_what_a_drained_shard_had_kept_out_comes_in_once_that_shard_is_removed(process, databases):
-    firm = company.found(databases, people=6)
-    sender, *others = firm.people
-    message_id = correspondence.send(databases, sender, *others)
-    dispatch.run(process, Task.EXPAND)
-    recall_id = ask(process, sender, message_id)
-    dispatch.run(process, Task.PLAN, Task.DEPOSIT, Task.FILE_AUTHOR_COPY)
+    firm, message_id, recall_id = kept_out(process)
+    others = firm.people[1:]
     view, _ = give_up(process, recall_id)
     drained, *left = databases.shards
     move(process.settings, databases, [person for person in firm.people if person.shard == drained], left[0])
@@ -228,9 +222,7 @@ def test_r16_r26_what_a_drained_shard_had_kept_out_comes_in_once_that_shard_is_r
     finally:
         remaining.close()
 
-    undo = found(databases, recall_id)
-    assert (undo.state, undo.restored) == (UndoState.RESTORED, 5)
-    assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
+    assert_all_have_it(databases, recall_id, message_id, others)
 
 
 @pytest.mark.rule(16, 26)
@@ -273,9 +265,7 @@ def test_r16_r26_who_moved_gets_the_message_though_the_rest_was_deposited_while_
     assert isinstance(ask_undo(databases, firm.postmaster, view), undoing.Undoing)
     run_all(process)
 
-    undo = found(databases, recall_id)
-    assert (undo.state, undo.restored) == (UndoState.RESTORED, len(others))
-    assert all(listed(databases, residing(databases, person)) == [message_id] for person in others)
+    assert_all_have_it(databases, recall_id, message_id, others)
 
 
 @pytest.mark.rule(9, 12, 26)
@@ -340,7 +330,7 @@ def test_r12_r26_a_second_try_of_a_copy_that_failed_takes_nothing_after_the_undo
     sender, bad, *others = firm.people
     message_id = correspondence.send(databases, sender, bad, *others)
     dispatch.run(process)
-    with withdrawal_fails(databases, bad):
+    with correspondence.withdrawal_fails(databases, bad):
         view = correspondence.recalled(process, sender, message_id)
     assert view.tally.as_slugs() == {"recalled": 2, "unreachable": 1}
     assert ask(process, sender, message_id) == view.id
@@ -351,22 +341,3 @@ def test_r12_r26_a_second_try_of_a_copy_that_failed_takes_nothing_after_the_undo
         withdraw_late(process, **args)
 
     assert copies(databases, message_id).keys() == {bad.id, *[person.id for person in others]}
-
-
-@contextmanager
-def withdrawal_fails(databases, person):
-    """Let nobody delete from a mailbox."""
-    with databases.shard(person.shard) as connection:
-        connection.execute(
-            "CREATE FUNCTION breaks() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN RAISE EXCEPTION 'this row is broken'; END $$"
-        )
-        connection.execute(
-            psycopg.sql.SQL(
-                "CREATE TRIGGER breaks BEFORE DELETE ON copy FOR EACH ROW WHEN (OLD.mailbox_id = {})"
-                " EXECUTE FUNCTION breaks()"
-            ).format(person.id)
-        )
-    yield
-    with databases.shard(person.shard) as connection:
-        connection.execute("DROP FUNCTION breaks CASCADE")
