@@ -105,4 +105,5 @@ def _step(process: Process[Settings], recall: Due, shard: int) -> tuple[int, boo
                 )
             faultpoints.before(Commit.PURGE)
         faultpoints.after(Commit.PURGE)
-    return rows, all_gone and not kept
+    # what is still being delivered keeps its content until then
+    return rows, all_gone and not kept and recall.delivered

@@ -7,6 +7,7 @@ import pytest
 from mailrecall import clock
 from mailrecall.directory import holds
 from mailrecall.domain.trail import OPERATOR
+from mailrecall.messages import delivery
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
 from mailrecall.recalls import purging as control_purging
@@ -69,3 +70,22 @@ def test_r16_r26_a_legal_hold_keeps_what_a_given_up_recall_kept_out(process, dat
     with databases.shard(recipient.shard) as connection:
         found = connection.execute("SELECT FROM body WHERE id = %s", (message_id,)).fetchall()
     assert len(found) == on_hold
+
+
+@pytest.mark.rule(26)
+def test_r26_content_that_a_relay_still_needed_goes_when_it_is_relayed(process, databases):
+    firm = company.found(databases, people=4)
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others, "customer@elsewhere.example")
+    dispatch.run(process)  # all but relays
+    view = correspondence.recalled(process, sender, message_id)
+    forget_reports(databases)
+    over = settled_at(databases, view) + WEEK + timedelta(seconds=1)
+    purge(process, now=over)
+    assert stored(databases, message_id) == ({message_id}, {message_id})
+    with databases.control() as connection:
+        delivery.record_relay(connection, message_id, now=over)
+
+    purge(process, now=over + timedelta(days=1))
+
+    assert stored(databases, message_id)[0] == set()
