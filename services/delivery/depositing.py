@@ -101,21 +101,29 @@ def file_author_copy(process: Process[Settings], *, message_id: int, shard: int,
     if not copy.filed:
         # the shard of the arguments is where the mailbox was when the message was accepted
         home = Home(process.databases, Residence(copy.mailbox_id, shard))
-        with home.open() as connection:
-            wanted = mailstore.needs_content(connection, message_id)
-        with process.databases.control() as connection:
-            content = _content(connection, message_id) if wanted else None
-        with home.open() as connection:
-            # R28: what was a draft under this id becomes the copy in Sent, in one transaction
-            drafts.remove(connection, copy.mailbox_id, author_copy_id(message_id))
-            mailstore.file_author_copy(connection, message_id, copy.mailbox_id, copy.listed, content)
-            faultpoints.before(Commit.FILE)
-        faultpoints.after(Commit.FILE)
+        content = None
+        while not _file(home, message_id, copy, content):
+            with process.databases.control() as connection:
+                content = _content(connection, message_id)
     with process.databases.control() as connection:
         delivery.record_author_copy(connection, message_id, now=now)
         outbox.finish(connection, work_id)
         faultpoints.before(Commit.FILE_RECORD)
     faultpoints.after(Commit.FILE_RECORD)
+
+
+def _file(home: Home, message_id: int, copy: delivery.AuthorCopy, content: bytes | None) -> bool:
+    """File an author's copy; False when the shard lacks the content, which had to come along."""
+    with home.open() as connection:
+        # in the same transaction: the mailbox may move between two, to a shard that lacks what the first one had
+        if content is None and mailstore.needs_content(connection, message_id):
+            return False
+        # R28: what was a draft under this id becomes the copy in Sent, in one transaction
+        drafts.remove(connection, copy.mailbox_id, author_copy_id(message_id))
+        mailstore.file_author_copy(connection, message_id, copy.mailbox_id, copy.listed, content)
+        faultpoints.before(Commit.FILE)
+    faultpoints.after(Commit.FILE)
+    return True
 
 
 def _content_for(process: Process[Settings], control: Connection[Any], shard: int, message_id: int) -> bytes | None:

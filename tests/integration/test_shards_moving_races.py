@@ -1,11 +1,14 @@
 """Mailboxes that move at the very moment in which somebody writes down what was done with them."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from mailrecall import clock, faultpoints
+from mailrecall.domain.copies import author_copy_id
 from mailrecall.faultpoints import Commit
+from mailrecall.mailstore.residence import Home
 from mailrecall.messages import delivery
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
@@ -13,7 +16,7 @@ from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 from tests import company, correspondence, dispatch
 from tests.locks import until_somebody_waits_for_a_lock
-from tests.moving import move, run_all
+from tests.moving import move, run_all, shard_of
 
 
 @pytest.fixture
@@ -54,3 +57,27 @@ def test_a_deposit_that_is_recorded_while_its_batch_is_divided_is_counted_once(p
             "SELECT deliveries_left, delivered_at IS NOT NULL FROM message WHERE id = %s", (message_id,)
         ).fetchone()
     assert row == (0, True)
+
+
+@pytest.mark.rule(15)
+def test_r15_an_author_who_moves_while_their_copy_is_filed_has_its_content(process, databases, monkeypatch):
+    firm = company.found(databases, people=3)
+    author, *others = firm.people
+    colleague = next(person for person in others if person.shard == author.shard)
+    message_id = correspondence.send(databases, author, colleague)
+    dispatch.run(process, Task.EXPAND, Task.DEPOSIT)  # the content is where the author is
+    opened, open_home = [], Home.open
+
+    def move_before_the_second(self):
+        opened.append(self)
+        if len(opened) == 2:
+            move(process.settings, databases, [author], 1 - author.shard)
+        return open_home(self)
+
+    monkeypatch.setattr(Home, "open", move_before_the_second)
+    dispatch.run(process, Task.FILE_AUTHOR_COPY)
+
+    shard = shard_of(databases, author)
+    assert correspondence.has_copy(databases, replace(author, shard=shard), author_copy_id(message_id))
+    with databases.shard(shard) as connection:
+        assert connection.execute("SELECT FROM body WHERE id = %s", (message_id,)).fetchone() is not None
