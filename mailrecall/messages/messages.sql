@@ -98,8 +98,11 @@ UPDATE message SET expanded_at = %(now)s, deliveries_left = deliveries_left + %(
 
 -- name: hold_off_recalls
 -- R16: a request for a recall takes this row for itself, so until the caller's transaction ends no recall begins; deposits
--- of the same message share it. A statement of its own: the next one then sees a recall that was waited for.
-SELECT FROM message WHERE id = %(message_id)s FOR KEY SHARE
+-- of the same message share it. A statement of its own: the next one then sees a recall that was waited for. The advisory lock
+-- comes first because it has a queue: whoever only shares a row passes those who wait for it, and the overlapping deposits of a
+-- large delivery would keep a request out from the first to the last.
+SELECT FROM message m, pg_advisory_xact_lock_shared(1944, (%(message_id)s::bigint %% 2147483647)::int)
+ WHERE m.id = %(message_id)s FOR KEY SHARE OF m
 
 -- name: batch_to_deposit
 -- With whoever is not to get a copy: those who closed since the expansion and, once the message is recalled, those in scope.

@@ -5,8 +5,10 @@ SET LOCAL lock_timeout = '5s'
 -- name: lock_subject
 -- The row lock orders two requests for one message, a request with the message's expansion, and a request with deposits under
 -- way, which hold the row FOR KEY SHARE until their shard has committed (R16). A statement of its own: what waited for the lock
--- would see the message as it is now, and its batches as they were before.
-SELECT FROM message WHERE id = %(message_id)s FOR UPDATE
+-- would see the message as it is now, and its batches as they were before. The advisory lock, which has a queue, comes first:
+-- deposits that begin from here on wait for their turn.
+SELECT FROM message m, pg_advisory_xact_lock(1944, (%(message_id)s::bigint %% 2147483647)::int)
+ WHERE m.id = %(message_id)s FOR UPDATE OF m
 
 -- name: subject
 -- What a request is judged by, once it has the lock. Once the message is expanded it is known who is in scope (R1); before that, a group may always hold somebody who is.

@@ -207,3 +207,26 @@ def test_r12_a_repeat_and_the_plan_do_not_wait_for_each_other_in_a_circle(proces
         view = views.get(connection, asked.recall.id)
     assert view is not None
     assert view.state is State.SETTLED
+
+
+@pytest.mark.rule(11)
+def test_r11_deposits_that_begin_later_let_a_request_go_first(process, settings, databases):
+    firm = company.found(databases, people=9)
+    sender, *others = firm.people
+    message_id = correspondence.send(databases, sender, *others)
+    dispatch.run(process, Task.EXPAND)
+    with ThreadPoolExecutor(1) as threads:
+        with databases.control() as first:
+            delivery.lock_batch_to_deposit(first, message_id, 1)
+            asking = threads.submit(correspondence.ask, databases, sender, message_id)
+            until_somebody_waits_for_a_lock(settings)
+            # else the deposits of a large delivery, each beginning before another ends, would keep it out all the time
+            with databases.control() as second:
+                second.execute("SET LOCAL lock_timeout = '100ms'")
+                with pytest.raises(psycopg.errors.LockNotAvailable):
+                    delivery.lock_batch_to_deposit(second, message_id, 2)
+        asked = asking.result(timeout=60)
+
+    assert isinstance(asked, Requested)
+    dispatch.run(process)
+    assert correspondence.ledger(databases, asked.recall.id).counts == {Outcome.RECALLED: 8}
