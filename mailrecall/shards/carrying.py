@@ -17,7 +17,7 @@ from mailrecall.mailstore.changes import announce_own
 from mailrecall.mailstore.withdrawal import SLUG_CASE, Counts
 from mailrecall.postgres import queries
 from mailrecall.postgres.databases import Databases
-from mailrecall.shards.dividing import Division
+from mailrecall.shards.dividing import Division, less
 
 _SQL = queries.load(__package__, "carrying.sql", {"SLUG_CASE": SLUG_CASE, "PREPARED": str(PREPARED)})
 
@@ -260,15 +260,6 @@ def counts_of(connection: Connection[Any], recall_id: int, batch: int) -> Counts
     """Return what a shard counts for a recall's batch."""
     row = connection.execute(_SQL["counts_of"], {"recall_id": recall_id, "batch": batch}).fetchone()
     return row[0] if row else None
-
-
-def less(counts: Counts, moved: Counts) -> Counts:
-    """Subtract counts from counts, leaving out what comes to nothing."""
-    left = {
-        via: {outcome: rest for outcome, n in outcomes.items() if (rest := n - moved.get(via, {}).get(outcome, 0))}
-        for via, outcomes in counts.items()
-    }
-    return {via: outcomes for via, outcomes in left.items() if outcomes}
 
 
 def _clear(connection: Connection[Any], load: Load) -> None:

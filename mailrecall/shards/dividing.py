@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import reduce
 from typing import Any
 
 from psycopg import Connection
@@ -39,8 +39,8 @@ class Division:
     mailbox_ids: Sequence[int]
 
 
-CountsOf = Callable[[int, int], Counts]
-"""Gives what a shard's ledger counts for a recall's batch, by recall and batch: the old one's and the new one's."""
+CountsOf = Callable[[int, int], Counts | None]
+"""Gives what a shard's ledger counts for a recall's new batch, by recall and batch; None when it has nothing of it."""
 
 
 def divide(connection: Connection[Any], divisions: Sequence[Division], counts_of: CountsOf, *, now: datetime) -> None:
@@ -49,7 +49,7 @@ def divide(connection: Connection[Any], divisions: Sequence[Division], counts_of
     Args:
         connection: to the control database.
         divisions: how.
-        counts_of: asked for batches that a shard has withdrawn and the control database knows of.
+        counts_of: asked for new batches of what a shard has withdrawn and the control database has counted.
         now: when the new batches' work is due.
     """
     if not divisions:
@@ -88,6 +88,15 @@ def place(connection: Connection[Any], mailbox_ids: Sequence[int], shard: int) -
     connection.execute(_SQL["place"], {"mailbox_ids": list(mailbox_ids), "shard": shard})
 
 
+def less(counts: Counts, moved: Counts) -> Counts:
+    """Subtract counts from counts, leaving out what comes to nothing."""
+    left = {
+        via: {outcome: rest for outcome, n in outcomes.items() if (rest := n - moved.get(via, {}).get(outcome, 0))}
+        for via, outcomes in counts.items()
+    }
+    return {via: outcomes for via, outcomes in left.items() if outcomes}
+
+
 def _divide_undos(connection: Connection[Any]) -> list[Work]:
     """R26: an undo under way has the new batches to put back too."""
     new = connection.execute(_SQL["new_undo_batches"]).fetchall()
@@ -105,13 +114,16 @@ def _divide_recalls(
     rows = connection.execute(_SQL["recall_batches"]).fetchall()
     for recall_id, message_id, batch, state, counts, policy, new_batches in rows:
         keys = {"recall_id": recall_id, "message_id": message_id, "batch": batch}
-
-        counted = partial(_counted, connection, counts_of, keys, state, counts, policy)
+        shares: dict[int, Counts | None] = {}
+        if counts is not None and state in GIVEN_UP:
+            for one in (batch, *new_batches):
+                shares[one] = _count_given_up(connection, {**keys, "batch": one}, state, counts, policy)
+        elif counts is not None:
+            keeper = min(new_batches) if (message_id, batch) in emptied else batch
+            shares |= _share(counts, keeper, {new: counts_of(recall_id, new) or {} for new in new_batches})
         for new_batch in new_batches:
-            its_own = Jsonb(counted(new_batch)) if counts is not None else None
-            row = connection.execute(
-                _SQL["new_recall_batch"], {**keys, "new_batch": new_batch, "counts": its_own}
-            ).fetchone()
+            its_own = {**keys, "new_batch": new_batch, "counts": _json(shares.get(new_batch))}
+            row = connection.execute(_SQL["new_recall_batch"], its_own).fetchone()
             if row is None:
                 raise AssertionError("a batch vanished inside the transaction that divides it")
             # what is pending waits for its shard; what was assumed still wants the shard's word
@@ -121,27 +133,31 @@ def _divide_recalls(
         if state not in ("done", *GIVEN_UP):
             more = len(new_batches) - ((message_id, batch) in emptied)
             connection.execute(_SQL["count_batches"], {"recall_id": recall_id, "more": more})
-        left = Jsonb(counted(batch)) if counts is not None else None
-        connection.execute(_SQL["shrink_recall_batch"], {**keys, "counts": left})
+        connection.execute(_SQL["shrink_recall_batch"], {**keys, "counts": _json(shares.get(batch))})
     return todo
 
 
-def _counted(  # noqa: PLR0917 - bound once
-    connection: Connection[Any],
-    counts_of: CountsOf,
-    keys: Mapping[str, Any],
-    state: str,
-    counts: Counts,
-    policy: Mapping[str, object],
-    batch: int,
+def _share(counts: Counts, keeper: int, new: Mapping[int, Counts]) -> dict[int, Counts]:
+    """Divide what a batch counts, so that it comes to the same (R9).
+
+    The ledger tells who moved, and is gone once the recall is purged (R26), in part under a legal hold. What it says
+    nothing of stays together with the batch that keeps the rest: the old one, or a new one if nobody is left in that.
+    """
+    others = {batch: share for batch, share in new.items() if batch != keeper}
+    return {**others, keeper: reduce(less, others.values(), counts)}
+
+
+def _json(counts: Counts | None) -> Jsonb | None:
+    return None if counts is None else Jsonb(counts)
+
+
+def _count_given_up(
+    connection: Connection[Any], keys: Mapping[str, Any], state: str, counts: Counts, policy: Mapping[str, object]
 ) -> Counts:
-    """Return what a divided batch, or what is left of it, counts."""
-    if state not in GIVEN_UP:
-        return counts_of(keys["recall_id"], batch)
+    """Return what a divided batch that was given up, or what is left of it, counts: by its recipients."""
     furthest = Policy.from_mapping(policy).furthest_in_scope.value
     vetoed = any(Outcome.VETOED.slug in outcomes for outcomes in counts.values())
     outcome = "unreachable" if state == "unreachable" else Outcome.VETOED.slug if vetoed else Outcome.RECALLED.slug
-    parameters = {**keys, "batch": batch, "furthest": furthest, "outcome": outcome}
-    row = connection.execute(_SQL["count_given_up"], parameters).fetchone()
+    row = connection.execute(_SQL["count_given_up"], {**keys, "furthest": furthest, "outcome": outcome}).fetchone()
     found: Counts = row[0] if row else {}
     return found

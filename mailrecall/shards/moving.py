@@ -66,7 +66,7 @@ class Mover:
             self._reached("bodies_sent")
             with self._others_stopped():
                 self._relocate(move_id, source, target, mailbox_ids)
-                self._finish(move_id, source, target, mailbox_ids, now=now)
+                self._finish(move_id, target, mailbox_ids, now=now)
         except psycopg.Error:
             self.end_interrupted(now=now)
             if not self._is_done(move_id):
@@ -85,7 +85,7 @@ class Mover:
         for move_id, source, target, mailbox_ids, state in unfinished:
             with self._others_stopped():
                 if state == "leaving" and self._has_left(move_id, source, mailbox_ids):
-                    self._finish(move_id, source, target, mailbox_ids, now=now)
+                    self._finish(move_id, target, mailbox_ids, now=now)
                     log.warning("shards.move_completed", move_id=move_id)
                 else:
                     self._empty(move_id, target, mailbox_ids)
@@ -151,18 +151,15 @@ class Mover:
             carrying.take(leaving, move_id, mailbox_ids, batches=False, patience=PATIENCE)
             return carrying.has_left(leaving, move_id, mailbox_ids)
 
-    def _finish(self, move_id: int, source: int, target: int, mailbox_ids: Sequence[int], *, now: datetime) -> None:
+    def _finish(self, move_id: int, target: int, mailbox_ids: Sequence[int], *, now: datetime) -> None:
         with self._databases.shard(target) as reached:
             carrying.arrive(reached, move_id, mailbox_ids)
             divisions = carrying.divisions(reached, move_id, target)
         self._reached("arrived")
 
-        def counts_of(recall_id: int, batch: int) -> Counts:
-            for shard in (source, target):
-                with self._databases.shard(shard) as connection:
-                    if (counts := carrying.counts_of(connection, recall_id, batch)) is not None:
-                        return counts
-            raise LookupError(f"No shard knows batch {batch} of recall {recall_id}.")
+        def counts_of(recall_id: int, batch: int) -> Counts | None:
+            with self._databases.shard(target) as reached:
+                return carrying.counts_of(reached, recall_id, batch)
 
         with self._databases.control() as control:
             if control.execute(_SQL["lock_leaving"], {"move_id": move_id}).fetchone() is not None:
@@ -260,15 +257,8 @@ def mend(databases: Databases, message_id: int, batch: int, *, now: datetime) ->
                     # R26: no deposit brings it any more, and an undo may put copies there
                     carrying.send_messages(leaving, reached, [message_id])
             divisions.append(dividing.Division(message_id, batch, number, target, mailbox_ids))
-        # no ledger names those who moved, or they would have been carried: what was counted once, and perhaps purged
-        # since, stays together, with those who stay if anybody does
-        keeper = divisions[0].new_batch if misplaced and moved == misplaced[0][3] else batch
-        counted: dict[int, Counts] = dict(control.execute(_SQL["counted"], keys).fetchall())
-
-        def counts_of(recall_id: int, number: int) -> Counts:
-            return counted[recall_id] if number == keeper else {}
-
-        dividing.divide(control, divisions, counts_of, now=now)
+        # no ledger names those who moved, or they would have been carried: what was counted stays together
+        dividing.divide(control, divisions, lambda _recall, _batch: None, now=now)
     if divisions:
         log.info("shards.batch_mended", message_id=message_id, batch=batch, batches=len(divisions))
     return bool(divisions)

@@ -57,10 +57,6 @@ SELECT d.shard, a.shard, array_agg(a.id ORDER BY a.id), cardinality(d.mailbox_id
  GROUP BY 1, 2, 4
  ORDER BY 2
 
--- name: counted
-SELECT b.recall_id, b.counts FROM recall_batch b JOIN recall r ON r.id = b.recall_id
- WHERE r.message_id = %(message_id)s AND b.batch = %(batch)s AND b.counts IS NOT NULL
-
 -- name: number
 SELECT nextval('moved_batch')::int
 

@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 import pytest
 
 from mailrecall import clock
-from mailrecall.directory import accounts
+from mailrecall.directory import accounts, holds
 from mailrecall.domain.addresses import Address
-from mailrecall.domain.copies import author_copy_id
+from mailrecall.domain.copies import Fact, author_copy_id
 from mailrecall.domain.recalls import Requester
+from mailrecall.domain.trail import OPERATOR
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
 from mailrecall.recalls import undoing, views
@@ -23,7 +24,7 @@ from mailrecall.wiring import Process
 from services.recall.purging import purge
 from tests import company as companies
 from tests import correspondence, dispatch
-from tests.moving import Mail, move, run_all, spread
+from tests.moving import Mail, move, open_work, run_all, shard_of, spread
 from tests.servers import Servers
 
 LEDGERS = ("outcome", "withdrawal", "restoration", "withdrawn_duplicate")
@@ -224,3 +225,75 @@ def test_r12_r26_what_was_put_back_and_purged_is_recalled_again_though_one_moved
     assert second.id != first.id
     assert second.tally.as_slugs() == {"recalled": 6 - len(leavers), "gone": len(leavers)}
     assert before.tally == first.tally
+
+
+def undone(process: Process[Settings], mail: Mail, view: RecallView) -> None:
+    with process.databases.control() as connection:
+        asked = Requester(mail.sender.id, mail.company.organisation_id, administrator=True)
+        assert isinstance(undoing.request(connection, asked, view.public_id, None, now=clock.now()), undoing.Undoing)
+    run_all(process)
+
+
+def tally(databases: Databases, view: RecallView) -> dict[str, int]:
+    with databases.control() as connection:
+        found = views.get(connection, view.id)
+    assert found is not None
+    return found.tally.as_slugs()
+
+
+@pytest.mark.rule(9, 26)
+@pytest.mark.parametrize("stay", [True, False], ids=["one stays", "both move"])
+@pytest.mark.parametrize("put_back", [False, True], ids=["recalled", "undone"])
+@pytest.mark.parametrize("until", [None, "leaving", "gone"], ids=["purged, moved", "not left", "left, purged"])
+def test_r9_r26_a_mailbox_moves_with_the_copy_that_a_purged_recall_left_it(
+    process: Process[Settings], mail: Mail, stay: bool, put_back: bool, until: str | None
+):
+    settings, databases = process.settings, process.databases
+    reader, other = mail.on(databases, 0)
+    correspondence.happen(databases, reader, mail.message_id, Fact.READ)
+    view = recalled(process, mail)
+    if put_back:
+        undone(process, mail, view)
+    leaving = [reader] if stay else [reader, other]
+    if until:
+        move(settings, databases, leaving, 1, until=until)
+
+    purge(process, now=over(databases, view))
+    assert not ledger_rows(databases, view)
+    if until:
+        assert moving.end_interrupted(settings, databases, now=clock.now()) == 1
+    move(settings, databases, leaving, 1)
+
+    assert {shard_of(databases, one) for one in leaving} == {1}
+    assert moving.end_interrupted(settings, databases, now=clock.now()) == 0
+    assert tally(databases, view) == {"recalled": 5, "already_read": 1}
+    # once more, with what the division has written
+    move(settings, databases, [reader, other], 2)
+    assert tally(databases, view) == {"recalled": 5, "already_read": 1}
+    assert not open_work(databases)
+
+
+@pytest.mark.rule(9, 26)
+@pytest.mark.parametrize("until", [None, "gone"], ids=["purged, then moved", "left, then purged"])
+@pytest.mark.parametrize("held", ["leaves", "stays"])
+def test_r9_r26_what_a_legal_hold_keeps_of_a_purged_batch_moves_and_its_counts_come_along(
+    process: Process[Settings], mail: Mail, held: str, until: str | None
+):
+    settings, databases = process.settings, process.databases
+    leaver, stayer = mail.on(databases, 0)
+    holder = leaver if held == "leaves" else stayer
+    correspondence.happen(databases, leaver, mail.message_id, Fact.READ)
+    view = recalled(process, mail)
+    with databases.control() as connection:
+        assert holds.place(connection, holder, "a lawsuit", actor=OPERATOR, now=clock.now())
+    if until:
+        move(settings, databases, [leaver], 1, until=until)
+
+    purge(process, now=over(databases, view))
+    moving.end_interrupted(settings, databases, now=clock.now())
+    move(settings, databases, [leaver], 1)
+    assert tally(databases, view) == {"recalled": 5, "already_read": 1}
+    move(settings, databases, [leaver, stayer], 2)
+
+    assert tally(databases, view) == {"recalled": 5, "already_read": 1}
+    assert ledger_rows(databases, view)
