@@ -1,7 +1,8 @@
 """Moments at which a test can have a process die: right before and right after each commit that moves work on.
 
 For tests only. Nothing happens unless `MAILRECALL_FAULT_POINTS` names a folder; a file of a point's name in it has the
-process that reaches the point next remove the file and kill itself, without a chance to say goodbye.
+process that reaches the point next remove the file and kill itself, without a chance to say goodbye. A folder of a
+point's name has every process die that reaches it.
 """
 
 import os
@@ -102,4 +103,6 @@ def reach(folder: Path, point: str) -> None:
         (folder / point).unlink()
     except FileNotFoundError:
         return
+    except IsADirectoryError:
+        pass  # it stays, for the next one
     os.kill(os.getpid(), signal.SIGKILL)

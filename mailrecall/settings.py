@@ -138,7 +138,9 @@ class Settings(BaseModel):
         description="Seconds after which published work that nobody finished is published again; doubles.",
     )
     outbox_failures: int = Field(
-        12, ge=1, description="Failures, outages aside, after which work is put aside for an operator."
+        12,
+        ge=1,
+        description="Failures, outages aside, after which work is put aside for an operator; two dead workers are one.",
     )
     reconcile_every: float = Field(5.0, ge=0.5, le=_DAY, description="Seconds between two runs of the reconciler.")
     purge_every: float = Field(

@@ -6,6 +6,18 @@ RETURNING id
 -- name: is_open
 SELECT EXISTS (SELECT FROM outbox WHERE id = %(work_id)s AND NOT dead)
 
+-- name: begin
+-- Read only: what is published for the first time, as nearly all work is, costs no write.
+SELECT attempts > 1 FROM outbox WHERE id = %(work_id)s AND NOT dead
+
+-- name: begin_again
+-- Tells whether a try before this one, itself not the first, has begun and never ended. Workers that are killed now and then, and
+-- work that the broker lost or handed out to two, hardly ever come to that; what kills its workers does with every other try.
+UPDATE outbox o SET begun = true
+  FROM (SELECT id, begun FROM outbox WHERE id = %(work_id)s AND NOT dead FOR UPDATE) AS before
+ WHERE o.id = before.id AND o.published_at IS NOT NULL
+RETURNING before.begun
+
 -- name: finish
 DELETE FROM outbox WHERE id = %(work_id)s
 
@@ -31,7 +43,7 @@ UPDATE outbox SET published_at = NULL, due_at = %(now)s
 -- its pause doubles further, and in the end it waits for an operator. One publication fails once: what the broker still holds
 -- of an earlier one runs too, and must neither count nor cut the pause short.
 UPDATE outbox
-   SET failure = %(failure)s, published_at = NULL, attempts = 0,
+   SET failure = %(failure)s, published_at = NULL, attempts = 0, begun = false,
        failures = failures + CASE WHEN %(outage)s THEN 0 ELSE 1 END,
        outages = outages + CASE WHEN %(outage)s THEN 1 ELSE 0 END,
        dead = NOT %(outage)s AND failures + 1 >= %(most)s,
@@ -43,7 +55,7 @@ RETURNING dead
 
 -- name: put_off
 -- As with a failure: one publication puts the work off once.
-UPDATE outbox SET failure = %(reason)s, published_at = NULL, attempts = 0, due_at = %(due_at)s
+UPDATE outbox SET failure = %(reason)s, published_at = NULL, attempts = 0, begun = false, due_at = %(due_at)s
  WHERE id = %(work_id)s AND published_at IS NOT NULL
 
 -- name: backlog
@@ -57,7 +69,7 @@ SELECT id, task, args, failures, failure, due_at FROM outbox WHERE dead AND (%(t
 SELECT id FROM outbox WHERE dead AND id = ANY (%(work_ids)s::bigint[]) FOR UPDATE
 
 -- name: try_again
-UPDATE outbox SET dead = false, failures = 0, outages = 0, attempts = 0, published_at = NULL, due_at = %(now)s
+UPDATE outbox SET dead = false, failures = 0, outages = 0, attempts = 0, begun = false, published_at = NULL, due_at = %(now)s
  WHERE dead AND id = ANY (%(work_ids)s::bigint[])
 
 -- name: drop

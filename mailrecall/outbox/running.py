@@ -15,6 +15,7 @@ from structlog.contextvars import bound_contextvars
 from mailrecall import clock, heartbeat, logs, tracing
 from mailrecall.metrics import instruments, serving
 from mailrecall.outbox import store as outbox
+from mailrecall.outbox.store import Standing
 from mailrecall.outbox.work import TRACE_HEADER, VERSION_HEADER, Task, TooNewError, upgraded
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
@@ -33,7 +34,8 @@ def register(app: Celery, process: Process[Settings], task: Task, use_case: UseC
     """Make a use case a Celery task.
 
     A task delivered a second time finds its work closed and returns. One that fails has the failure written to its
-    outbox row, which is published again after a pause, and shows as failed in Flower. One that a newer version wrote
+    outbox row, which is published again after a pause, and shows as failed in Flower. Two tries in a row that took
+    their workers with them count as one that failed. One that a newer version wrote
     is put off, until a worker of that version gets it.
     """
 
@@ -45,7 +47,9 @@ def register(app: Celery, process: Process[Settings], task: Task, use_case: UseC
             tracing.span(task.value, kind=SpanKind.CONSUMER, parent=headers.get(TRACE_HEADER), attributes=facts),
             bound_contextvars(task=task.value, **facts, **_traced()),
         ):
-            _Run(process, task, use_case, work_id).once(int(headers.get(VERSION_HEADER, 1)), ids)
+            redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+            run = _Run(process, task, use_case, work_id, redelivered)
+            run.once(int(headers.get(VERSION_HEADER, 1)), ids)
 
 
 def _traced() -> dict[str, str]:
@@ -61,17 +65,18 @@ class _Run:
     task: Task
     use_case: UseCase
     work_id: int
+    redelivered: bool
 
     def once(self, version: int, ids: Mapping[str, int]) -> None:
         with self.process.databases.control() as connection:
-            if not outbox.is_open(connection, self.work_id):
-                log.debug("work.already_done")
-                return
+            standing = outbox.begin(connection, self.work_id, redelivered=self.redelivered)
+        if standing is Standing.CLOSED:
+            log.debug("work.already_done")
+            return
         began = monotonic()
         ended = "failed"
         try:
-            arguments = upgraded(self.task, version, ids)
-            self.use_case(self.process, work_id=self.work_id, now=clock.now(), **arguments)
+            self._carry_out(standing, version, ids)
             ended = "done"
         except TooNewError:
             ended = "too_new"
@@ -83,6 +88,13 @@ class _Run:
             raise WorkFailedError(logs.kind_of(error)) from None
         finally:
             instruments.task_ended(self.task.value, ended, monotonic() - began)
+
+    def _carry_out(self, standing: Standing, version: int, ids: Mapping[str, int]) -> None:
+        if standing is Standing.UNENDED:
+            # nothing runs now: the work is tried again after a pause, or put aside, as if it had failed by itself
+            raise WorkerLostError
+        arguments = upgraded(self.task, version, ids)
+        self.use_case(self.process, work_id=self.work_id, now=clock.now(), **arguments)
 
     def _leave_to_newer(self, version: int) -> None:
         now = clock.now()
@@ -110,6 +122,10 @@ class _Run:
             log.error("work.put_aside", **facts)
         else:
             log.warning("work.failed", **facts)
+
+
+class WorkerLostError(Exception):
+    """Earlier tries took their workers with them, without a word: killed, or out of memory."""
 
 
 class WorkFailedError(Exception):

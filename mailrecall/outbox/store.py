@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 
 from psycopg import Connection
@@ -48,6 +49,17 @@ class Backlog:
     oldest_due_at: datetime | None
 
 
+class Standing(Enum):
+    """What a worker finds of the work that it was given."""
+
+    CLOSED = auto()
+    """It is done, or put aside."""
+    OPEN = auto()
+    """It is to be done."""
+    UNENDED = auto()
+    """A try that was not the first has begun, and neither ended nor failed: its worker died."""
+
+
 def add(connection: Connection[Any], work: Iterable[Work], *, due_at: datetime) -> None:
     """Write work into the caller's transaction; it is published once that commits and `due_at` has come."""
     rows = [_row(w, due_at) for w in work]
@@ -80,6 +92,23 @@ def is_open(connection: Connection[Any], work_id: int) -> bool:
     """Tell whether the work still waits to be done: a second delivery of a finished task finds it closed."""
     row = connection.execute(_SQL["is_open"], {"work_id": work_id}).fetchone()
     return bool(row and row[0])
+
+
+def begin(connection: Connection[Any], work_id: int, *, redelivered: bool) -> Standing:
+    """Find out whether a try may run, and remember that one did that is not the first.
+
+    Args:
+        connection: to the control database; to be committed before the work runs.
+        work_id: the outbox row.
+        redelivered: whether the broker hands out the same publication again.
+    """
+    row = connection.execute(_SQL["begin"], {"work_id": work_id}).fetchone()
+    if row is None:
+        return Standing.CLOSED
+    if not (redelivered or row[0]):
+        return Standing.OPEN
+    before = connection.execute(_SQL["begin_again"], {"work_id": work_id}).fetchone()
+    return Standing.UNENDED if before and before[0] else Standing.OPEN
 
 
 def finish(connection: Connection[Any], work_id: int) -> bool:

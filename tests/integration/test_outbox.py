@@ -18,6 +18,7 @@ from mailrecall.embedded.deadlines import poll
 from mailrecall.outbox import store as outbox
 from mailrecall.outbox import work
 from mailrecall.outbox.relay import publish_due
+from mailrecall.outbox.store import Standing
 
 QUEUE = work.Queue.DELIVERY
 
@@ -121,6 +122,63 @@ def test_a_publication_fails_once_however_often_the_broker_held_it(control):
         assert not outbox.fail(control, publication.work_id, "ValueError", outage=False, most=3, now=moment)
 
     assert control.execute("SELECT failures, due_at FROM outbox").fetchone() == (1, moment + timedelta(seconds=1))
+
+
+def begin(control, work_id: int, *, redelivered: bool = True) -> Standing:
+    return outbox.begin(control, work_id, redelivered=redelivered)
+
+
+def test_a_try_that_never_ended_is_seen_by_the_second_one_after_it(control):
+    moment = clock.now()
+    outbox.add(control, [work.expand(2)], due_at=moment)
+    (publication,) = outbox.take_due(control, now=moment, limit=10)
+
+    tries = [begin(control, publication.work_id, redelivered=redelivered) for redelivered in (False, True, True)]
+    outbox.fail(control, publication.work_id, "WorkerLostError", outage=False, most=3, now=moment)
+    held_by_the_broker = begin(control, publication.work_id)
+    outbox.take_due(control, now=moment + timedelta(seconds=1), limit=10)
+
+    assert tries == [Standing.OPEN, Standing.OPEN, Standing.UNENDED]
+    assert held_by_the_broker is Standing.OPEN
+    assert begin(control, publication.work_id) is Standing.OPEN
+
+
+def test_tries_are_counted_without_the_brokers_word_once_the_lease_has_run_out(control):
+    moment = clock.now()
+    outbox.add(control, [work.expand(2)], due_at=moment)
+    seen = []
+    for _ in range(3):
+        (publication,) = outbox.take_due(control, now=moment, limit=10)
+        seen.append(begin(control, publication.work_id, redelivered=False))
+        moment += timedelta(hours=1)
+        outbox.publish_again(control, now=moment, lease=1)
+
+    assert seen == [Standing.OPEN, Standing.OPEN, Standing.UNENDED]
+
+
+@pytest.mark.parametrize("end", ["put_off", "outage"])
+def test_a_try_that_ended_in_any_way_does_not_look_unended(control, end):
+    moment = clock.now()
+    outbox.add(control, [work.expand(2)], due_at=moment)
+    for _ in range(5):
+        (publication,) = outbox.take_due(control, now=moment, limit=10)
+        assert begin(control, publication.work_id) is Standing.OPEN
+        moment += timedelta(minutes=2)
+        if end == "put_off":
+            outbox.put_off(control, publication.work_id, "later", due_at=moment)
+        else:
+            outbox.fail(control, publication.work_id, "OperationalError", outage=True, most=3, now=moment)
+            moment += timedelta(minutes=2)
+
+
+def test_work_that_is_done_or_put_aside_is_closed_to_every_try(control):
+    moment = clock.now()
+    outbox.add(control, [work.expand(2), work.expand(4)], due_at=moment)
+    done, failed = outbox.take_due(control, now=moment, limit=10)
+    outbox.finish(control, done.work_id)
+    outbox.fail(control, failed.work_id, "ValueError", outage=False, most=1, now=moment)
+
+    assert begin(control, done.work_id) is begin(control, failed.work_id) is Standing.CLOSED
 
 
 def test_an_outage_never_puts_work_aside(control):
