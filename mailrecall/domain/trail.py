@@ -25,6 +25,8 @@ class Event(StrEnum):
     """R12: what no shard had answered for is tried again."""
     APPROVAL_ASKED = "approval_asked"
     """R21: the recall waits for a second administrator."""
+    APPROVAL_REFUSED = "approval_refused"
+    """Somebody wanted to decide on what they had asked for themselves, or on what waited no longer."""
     RECALL_APPROVED = "recall_approved"
     RECALL_REJECTED = "recall_rejected"
     RECALL_LAPSED = "recall_lapsed"

@@ -82,6 +82,9 @@ def decide(
 ) -> Batch | Objected:
     """Approve or reject what waits. Of two who decide at once, one does; the other learns where it stands.
 
+    The audit trail gets the objection too (R27), so the caller commits either way; of other organisations' requests it
+    gets nothing (R24).
+
     Args:
         connection: to the control database, in the caller's transaction.
         decider: the second administrator.
@@ -93,9 +96,11 @@ def decide(
     found = connection.execute(_SQL["id_of"], {"public_id": public_id}).fetchone()
     asked, waiting = _lock(connection, found[0]) if found else (None, None)
     objected = objection(decider, waiting, now=now)
-    if objected is not None or asked is None or waiting is None:
-        stands = standing(waiting, now=now) if waiting and objected is not Objection.NOT_FOUND else None
-        return Objected(objected or Objection.NOT_FOUND, stands)
+    if asked is None or waiting is None or objected is Objection.NOT_FOUND:
+        return Objected(Objection.NOT_FOUND, None)
+    if objected is not None:
+        trail.append(connection, _refused(asked, decider, decision, objected), now=now)
+        return Objected(objected, standing(waiting, now=now))
     entries = [_write(connection, asked, decision, Actor.account(decider.account_id), now=now)]
     if decision is Approval.APPROVED:
         begun, left = admission.admit(connection, asked, now=now, deadline=deadline)
@@ -146,6 +151,15 @@ def _lock(connection: Connection[Any], request_id: int) -> tuple[Asked | None, W
         return None, None
     asked = Asked(row[0], row[1], row[2], row[3])
     return asked, Waiting(row[1], row[2], Approval(row[4]), row[5]) if row[4] else None
+
+
+def _refused(asked: Asked, decider: Requester, decision: Approval, objected: Objection) -> Entry:
+    return Entry(
+        organisation_id=asked.organisation_id,
+        event=Event.APPROVAL_REFUSED,
+        actor=Actor.account(decider.account_id),
+        details={"request": asked.id, "decision": decision.value, "refusal": objected.value},
+    )
 
 
 def _write(connection: Connection[Any], asked: Asked, decision: Approval, actor: Actor, *, now: datetime) -> Entry:

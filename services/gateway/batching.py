@@ -201,9 +201,10 @@ def decide(
             now=now,
             deadline=timedelta(seconds=process.settings.recall_deadline),
         )
-        if isinstance(decided, Objected):
-            raise _objection(decided)
-        return Shown(decided, _progress(control, decided))
+        if isinstance(decided, Batch):
+            return Shown(decided, _progress(control, decided))
+    # only now: what the audit trail got of the objection is committed
+    raise _objection(decided)
 
 
 def _progress(control: Connection[Any], batch: Batch) -> Progress:

@@ -55,7 +55,7 @@ def waiting(web, administrator) -> set[str]:
     return {batch["id"] for batch in web.as_(administrator).get("/admin/approvals").get_json()["batches"]}
 
 
-@pytest.mark.rule(10, 21)
+@pytest.mark.rule(10, 21, 27)
 def test_r10_r21_a_large_recall_waits_and_goes_once_it_is_approved(web, firm, second, databases):
     sender, *others = firm.people
     message_id = correspondence.send(databases, sender, *others)
@@ -96,7 +96,13 @@ def test_r10_r21_a_large_recall_waits_and_goes_once_it_is_approved(web, firm, se
     assert (done["state"], done["progress"]["outcomes"]) == ("settled", {"recalled": 4})
     assert seen["id"] not in waiting(web, second)
     recorded = events(databases, firm.organisation_id)
-    assert recorded[-4:] == ["approval_asked", "recall_approved", "recall_requested", "recall_settled"]
+    assert recorded[-8:] == [
+        "approval_asked",
+        *["approval_refused"] * 2,
+        *["recall_approved", "recall_requested"],
+        *["approval_refused"] * 2,
+        "recall_settled",
+    ]
 
 
 @pytest.mark.rule(21)

@@ -7,6 +7,7 @@ from flask_babel import LazyString
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as lazy
 
+from mailrecall.domain.approvals import Approval
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import Refusal
 from mailrecall.domain.trail import ActorKind, Event
@@ -40,6 +41,7 @@ EVENTS: Final[Mapping[str, LazyString]] = {
     Event.RECALL_REFUSED: lazy("Recall refused"),
     Event.RECALL_REPEATED: lazy("Recall tried again"),
     Event.APPROVAL_ASKED: lazy("Approval asked for"),
+    Event.APPROVAL_REFUSED: lazy("Decision refused"),
     Event.RECALL_APPROVED: lazy("Recall approved"),
     Event.RECALL_REJECTED: lazy("Recall rejected"),
     Event.RECALL_LAPSED: lazy("Request lapsed"),
@@ -74,6 +76,7 @@ DETAILS: Final[Mapping[str, LazyString]] = {
     "recipients": lazy("Recipients"),
     "refusal": lazy("Refusal"),
     "request": lazy("Request"),
+    "decision": lazy("Decision"),
     "messages": lazy("Number of messages"),
     "copies": lazy("Copies"),
     "rule": lazy("Rule"),
@@ -90,8 +93,13 @@ DETAILS: Final[Mapping[str, LazyString]] = {
     "external": lazy("Some recipient is outside"),
 }
 
-_FIXED: Final = frozenset({"outcomes", "result", "refusal"})
+_FIXED: Final = frozenset({"outcomes", "result", "decision", "refusal"})
 """Details whose words are the product's own; others are somebody's, and stay as they were written."""
+
+_DECISIONS: Final[Mapping[str, LazyString]] = {
+    Approval.APPROVED: lazy("Approve"),
+    Approval.REJECTED: lazy("Reject"),
+}
 
 _IDS: Final = frozenset({"rule", "request", "shards"})
 """Details whose numbers count nothing."""
@@ -153,6 +161,8 @@ def _named(text: str) -> str:
     words: Mapping[str, LazyString] = {
         **{outcome.slug: name for outcome, name in OUTCOMES.items()},
         **{result.value: name for result, name in RESULTS.items()},
+        **{code.value: sentence for code, sentence in _PROBLEMS.items()},
+        **_DECISIONS,
         **REFUSALS,
     }
     return str(words.get(text, text))
