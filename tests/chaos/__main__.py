@@ -10,7 +10,7 @@ from tests.chaos.running import hunting, run
 
 
 def main() -> int:
-    """Run, print the report; 1 when a rule was violated or too little happened."""
+    """Run until enough has happened, print the report; 1 when a rule was violated, which ends the run at once."""
     parser = argparse.ArgumentParser(prog="make chaos")
     parser.add_argument("--seed", type=int, default=1, help="decides what happens")
     parser.add_argument("--operations", type=int, default=10_000, help="at least as many")
