@@ -14,7 +14,8 @@ from typing import Any
 import psycopg
 from psycopg import Connection
 
-from mailrecall import logs
+from mailrecall import faultpoints, logs
+from mailrecall.faultpoints import Commit
 from mailrecall.mailstore import residence
 from mailrecall.mailstore.withdrawal import Counts
 from mailrecall.postgres import queries
@@ -256,9 +257,14 @@ def mend(databases: Databases, message_id: int, batch: int, *, now: datetime) ->
                 if claimed is not None and claimed[0] is not None:
                     # R26: no deposit brings it any more, and an undo may put copies there
                     carrying.send_messages(leaving, reached, [message_id])
+                faultpoints.before(Commit.MEND)
+            faultpoints.after(Commit.MEND)
             divisions.append(dividing.Division(message_id, batch, number, target, mailbox_ids))
         # no ledger names those who moved, or they would have been carried: what was counted stays together
         dividing.divide(control, divisions, lambda _recall, _batch: None, now=now)
+        if divisions:
+            faultpoints.before(Commit.MEND_RECORD)
     if divisions:
+        faultpoints.after(Commit.MEND_RECORD)
         log.info("shards.batch_mended", message_id=message_id, batch=batch, batches=len(divisions))
     return bool(divisions)

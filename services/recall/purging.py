@@ -37,7 +37,10 @@ def purge(process: Process[Settings], *, now: datetime) -> None:
     for recall_id in ripe:
         with process.databases.control() as connection:
             begun = purging.begin(connection, recall_id, now=now)
+            if begun:
+                faultpoints.before(Commit.PURGE_BEGIN)
         if begun:
+            faultpoints.after(Commit.PURGE_BEGIN)
             log.info("recall.purging", recall_id=recall_id)
     with process.databases.control() as connection:
         due = purging.due(connection, now=now, limit=_RECALLS)
@@ -74,6 +77,8 @@ def _purge_recall(process: Process[Settings], recall: Due, steps: int, *, now: d
         pause = timedelta(seconds=process.settings.purge_every)
         with process.databases.control() as connection:
             purging.record(connection, recall.recall_id, again_at=now + pause)
+            faultpoints.before(Commit.PURGE_RECORD)
+        faultpoints.after(Commit.PURGE_RECORD)
         return taken
     with process.databases.control() as connection:
         again_at = now + _HELD_AGAIN if held else None
@@ -81,6 +86,8 @@ def _purge_recall(process: Process[Settings], recall: Due, steps: int, *, now: d
             # some of it may have gone from a shard not yet visited to one that was
             again_at = now
         purging.record(connection, recall.recall_id, again_at=again_at)
+        faultpoints.before(Commit.PURGE_RECORD)
+    faultpoints.after(Commit.PURGE_RECORD)
     log.info("recall.purged", recall_id=recall.recall_id, once_more=again_at == now)
     return taken
 

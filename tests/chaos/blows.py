@@ -70,7 +70,8 @@ _DATABASES: Mapping[str, tuple[UrlOf, UrlOf]] = {
 OF_UNDO = {Commit.RESTORE, Commit.RESTORE_RECORD}
 OF_ALL_OR_NOTHING = {Commit.PREPARE, Commit.PREPARE_RECORD, Commit.DECIDE, Commit.RELEASE}
 RARELY_REACHED = {
-    Commit.PURGE,
+    *(Commit.PURGE_BEGIN, Commit.PURGE, Commit.PURGE_RECORD),
+    *(Commit.MEND, Commit.MEND_RECORD),
     *(Commit.FORWARD, Commit.BOUNCE),
     *(Commit.RELAY, Commit.REFUSE, Commit.RELAY_RECORD),
     *(Commit.ADMIT, Commit.LAPSE),

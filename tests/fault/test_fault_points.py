@@ -19,14 +19,19 @@ OF_DELIVERY_TO_FEW = {
     *(Commit.RELAY, Commit.REFUSE, Commit.RELAY_RECORD),
 }
 """In test_fault_points_of_delivery.py."""
-OF_UNDO = {Commit.RESTORE, Commit.RESTORE_RECORD, Commit.PURGE}
+OF_UNDO = {Commit.RESTORE, Commit.RESTORE_RECORD, Commit.PURGE_BEGIN, Commit.PURGE, Commit.PURGE_RECORD}
+"""In test_undo_faults.py."""
+OF_MOVES = {Commit.MEND, Commit.MEND_RECORD}
+"""In test_moving.py."""
 OF_ALL_OR_NOTHING = {Commit.PREPARE, Commit.PREPARE_RECORD, Commit.DECIDE, Commit.RELEASE}
 OF_REQUESTS = {Commit.ADMIT, Commit.LAPSE}
 """In test_fault_points_of_requests.py."""
 OF_RECONCILING = {Commit.PUBLISH_AGAIN, Commit.GIVE_UP, Commit.REVIVE}
 """In test_fault_points_of_reconciling.py."""
 OF_RECALLS = (
-    set(Commit) - (OF_DELIVERY | OF_DELIVERY_TO_FEW) - (OF_ALL_OR_NOTHING | OF_UNDO | OF_REQUESTS | OF_RECONCILING)
+    set(Commit)
+    - (OF_DELIVERY | OF_DELIVERY_TO_FEW | OF_MOVES)
+    - (OF_ALL_OR_NOTHING | OF_UNDO | OF_REQUESTS | OF_RECONCILING)
 )
 """What is nowhere else: a commit that nobody thought of shows as a point that nobody comes to."""
 

@@ -1,7 +1,5 @@
 """A worker killed while it reconciles: shards are given up once, lost work is done once, and all totals are exact."""
 
-from typing import Any
-
 import pytest
 
 from mailrecall.domain.outcomes import Outcome
@@ -16,7 +14,7 @@ from tests import correspondence
 from tests.fault.scene import Delivered, Scene
 from tests.fault.test_fault_points import READ, arm, assert_struck, copies, marks, points
 from tests.fault.test_shard_outage import let_the_deadline_pass, shard_away, unconfirmed
-from tests.fault.test_undo_faults import assert_trail_is_sound
+from tests.fault.test_undo_faults import assert_trail_is_sound, recorded
 
 PEOPLE = 120
 ON_SHARD = PEOPLE // 2
@@ -24,15 +22,6 @@ ON_SHARD = PEOPLE // 2
 
 BATCHES = PEOPLE // 20
 """On both shards together."""
-
-
-def recorded(scene: Scene, recall_id: int, event: Event) -> list[dict[str, Any]]:
-    """What the audit trail says of a recall: the details of each such event."""
-    with scene.databases.control() as connection:
-        rows = connection.execute(
-            "SELECT details FROM audit_record WHERE recall_id = %s AND event = %s ORDER BY number", (recall_id, event)
-        ).fetchall()
-    return [details for (details,) in rows]
 
 
 def try_again(scene: Scene, mail: Delivered, recall_id: int) -> RecallView:

@@ -1,12 +1,14 @@
 """R26: a worker killed around each commit of an undo and of a purge: every one ends in the same totals."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from mailrecall import clock
 from mailrecall.audit import verification
 from mailrecall.domain.recalls import Requester
+from mailrecall.domain.trail import Event
 from mailrecall.domain.undo import UndoState
 from mailrecall.embedded.deadlines import poll
 from mailrecall.faultpoints import Commit
@@ -56,6 +58,15 @@ def assert_trail_is_sound(scene: Scene, mail: Delivered) -> None:
         assert verification.verify(connection, mail.sender.organisation_id).sound
 
 
+def recorded(scene: Scene, recall_id: int, event: Event) -> list[dict[str, Any]]:
+    """What the audit trail says of a recall: the details of each such event."""
+    with scene.databases.control() as connection:
+        rows = connection.execute(
+            "SELECT details FROM audit_record WHERE recall_id = %s AND event = %s ORDER BY number", (recall_id, event)
+        ).fetchall()
+    return [details for (details,) in rows]
+
+
 @pytest.mark.rule(12, 26)
 @pytest.mark.parametrize("point", points(Commit.RESTORE, Commit.RESTORE_RECORD))
 def test_r12_r26_a_death_during_an_undo_changes_no_total(scene, point):
@@ -79,7 +90,7 @@ def test_r12_r26_a_death_during_an_undo_changes_no_total(scene, point):
 
 
 @pytest.mark.rule(26)
-@pytest.mark.parametrize("point", points(Commit.PURGE))
+@pytest.mark.parametrize("point", points(Commit.PURGE_BEGIN, Commit.PURGE, Commit.PURGE_RECORD))
 def test_r26_a_death_during_a_purge_purges_what_is_due_and_nothing_else(scene, point):
     mail = scene.deliver(PEOPLE, read=READ, retention=0)
     arm(scene, point)
@@ -98,6 +109,7 @@ def test_r26_a_death_during_a_purge_purges_what_is_due_and_nothing_else(scene, p
     assert correspondence.ledger(scene.databases, recall_id).rows == []
     assert facts_of_copies(scene, mail) == {1: READ}
     assert scene.view(recall_id).tally == settled.tally
+    assert recorded(scene, recall_id, Event.PURGED) == [{}]
     assert scene.reports(recall_id) == 1
     for shard in scene.databases.shards:
         with scene.databases.shard(shard) as connection:
