@@ -17,7 +17,7 @@ from mailrecall import logs
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.policy import Kinship, Policy
 from mailrecall.postgres import queries
-from mailrecall.postgres.databases import Databases
+from mailrecall.postgres.databases import Databases, databases_of
 
 log = logs.get(__name__)
 
@@ -90,11 +90,15 @@ class Addressee:
 
 
 def locate(connection: Connection[Any], recall_id: int) -> Ledger:
-    """Find out where a recall's outcomes lie; the connection is to the control database."""
+    """Find out where a recall's outcomes lie; the connection is to the control database.
+
+    Not on a shard that was removed: what lay there had moved before, or been purged (R26).
+    """
+    removed = databases_of(connection).settings.removed_shards
     rows = connection.execute(_SQL["batches"], {"recall_id": recall_id}).fetchall()
     return Ledger(
         recall_id,
-        done=frozenset(shard for _batch, shard, given_up, _policy in rows if not given_up),
+        done=frozenset(shard for _batch, shard, given_up, _policy in rows if not given_up) - removed,
         given_up={batch: shard for batch, shard, given_up, _policy in rows if given_up},
         scope=Policy.from_mapping(rows[0][3] if rows else {}).furthest_in_scope,
     )

@@ -149,12 +149,15 @@ def preview(
             _SQL["externals"], {"message_ids": waiting, "by_via": by_via}
         ).fetchall():
             _add(known[message_id], {via: Tally.of({Outcome.EXTERNAL: n})})
+    # of what a shard held that was removed nobody has anything
+    removed = databases.settings.removed_shards
+    answered = {(b.message_id, b.batch): _Answer(b.message_id, b.batch, True) for b in batches if b.shard in removed}
     questions = {
         shard: _question([b for b in batches if b.shard == shard], by_via=by_via)
-        for shard in {b.shard for b in batches}
+        for shard in {b.shard for b in batches} - removed
     }
     answers, _silent = abreast.ask(databases, questions, patience=patience)
-    answered = {(a.message_id, a.batch): a for a in answers}
+    answered |= {(a.message_id, a.batch): a for a in answers}
     unknown = dict.fromkeys(known, 0)
     for batch in batches:
         counts = known[batch.message_id]

@@ -159,14 +159,15 @@ def move_some(
 
 def sweep(databases: Databases, source: int, *, now: datetime) -> int:
     """Divide what batches a drained shard has left, none of whose members it held anything of; return how many."""
-    swept = 0
+    swept, after = 0, (0, 0)
     while True:
+        keys = {"shard": source, "message_id": after[0], "batch": after[1], "limit": 1000}
         with databases.control() as control:
-            rows = control.execute(_SQL["left_behind"], {"shard": source, "limit": 1000}).fetchall()
-        mended = [mend(databases, message_id, batch, now=now) for message_id, batch in rows]
-        swept += sum(mended)
-        if not any(mended):
+            rows = control.execute(_SQL["left_behind"], keys).fetchall()
+        if not rows:
             return swept
+        swept += sum(mend(databases, message_id, batch, now=now) for message_id, batch in rows)
+        after = rows[-1]
 
 
 def check_empty(databases: Databases, number: int) -> None:
@@ -186,6 +187,13 @@ def check_empty(databases: Databases, number: int) -> None:
         raise ShardError(
             f"Shard {number} is still in use: {mailboxes} mailboxes, {work} tasks, {recalls} batches of recalls that"
             " are not reported yet. Drain it, and wait until its work is done."
+        )
+    with databases.control() as control:
+        left = control.execute(_SQL["leaves_some_behind"], {"shard": number}).fetchone()
+    if left is not None and left[0]:
+        raise ShardError(
+            f"Shard {number} has batches of mail left whose mailboxes are elsewhere: a drain was interrupted near its"
+            f" end. Start `mailrecall shards drain {number}` again."
         )
 
 

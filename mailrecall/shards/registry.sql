@@ -27,12 +27,16 @@ SELECT count(*) FROM account WHERE shard = %(shard)s
 
 -- name: left_behind
 -- Batches of a shard that no mailbox is on any more: those whose members moved without a trace of the message. Of what was given
--- up the shard may have kept copies out (R16), which an undo brings in, or a repeat may look for them. What is done left a trace.
+-- up the shard may have kept copies out (R16), which an undo brings in, or a repeat may look for them. What was recalled has left
+-- no trace either once it was purged (R26); who looks at that recall, or asks for another after an undo, would ask this shard.
 SELECT d.message_id, d.batch FROM delivery_batch d
- WHERE d.shard = %(shard)s
-   AND NOT EXISTS (SELECT FROM recall r JOIN recall_batch b ON b.recall_id = r.id AND b.batch = d.batch
-                    WHERE r.message_id = d.message_id AND b.state = 'done')
+ WHERE d.shard = %(shard)s AND (d.message_id, d.batch) > (%(message_id)s, %(batch)s)
  ORDER BY d.message_id, d.batch LIMIT %(limit)s
+
+-- name: leaves_some_behind
+-- The same for a shard on which there are mailboxes or not: whether `mend` would find somebody.
+SELECT EXISTS (SELECT FROM delivery_batch d JOIN account a ON a.id = ANY (d.mailbox_ids)
+                WHERE d.shard = %(shard)s AND a.shard <> d.shard)
 
 -- name: in_use
 SELECT (SELECT count(*) FROM account WHERE shard = %(shard)s),
