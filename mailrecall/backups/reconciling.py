@@ -2,7 +2,8 @@
 
 What the control database knows to be done, and a shard has forgotten, is done again: copies that were recalled and are
 back go once more, what an undo had put back comes back, mail that had arrived arrives. What a shard knows and the
-control database has forgotten is said.
+control database has forgotten cannot be known again from the shard alone, and is said: messages, recalls, undos. But
+for the decision of a recall of all or nothing (R13), of which a shard knows enough to have the others do the same.
 No number that a shard has seen is given out a second time.
 """
 
@@ -12,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mailrecall import logs
+from mailrecall.backups.deciding import decide_again
 from mailrecall.domain.batches import FIRST_MOVED
 from mailrecall.mailstore import preparation
 from mailrecall.mailstore.batch import Batch
@@ -40,6 +42,8 @@ class Findings:
     """Batches of recalls that a shard had forgotten: their copies were back, and go again."""
     restored_again: int = 0
     """Batches of undos that a shard had forgotten: their copies were gone, and come back (R26)."""
+    decided_again: int = 0
+    """Recalls whose decision (R13) the control database had forgotten, and a shard has carried out."""
     let_go: int = 0
     """Batches that were prepared on a shard for a decision (R13) that the control database cannot come to any more."""
     lost_messages: set[int] = field(default_factory=set)
@@ -48,6 +52,8 @@ class Findings:
     """Messages on shards that the control database has forgotten: they can be read, and not recalled."""
     unknown_recalls: set[int] = field(default_factory=set)
     """Recalls that shards carried out and the control database has forgotten: their copies are gone."""
+    unknown_undos: set[int] = field(default_factory=set)
+    """Recalls that shards have undone (R26) and the control database has not: copies are back, at least in part."""
 
 
 def reconcile(databases: Databases, *, since: datetime, deadline: timedelta, now: datetime) -> Findings:
@@ -65,7 +71,8 @@ def reconcile(databases: Databases, *, since: datetime, deadline: timedelta, now
     for shard in databases.shards:
         _check_moves(databases, shard)
     _use_no_number_twice(databases)
-    found = Findings()
+    # before anything is let go: what waits for a decision that another shard has carried out is to go along
+    found = Findings(decided_again=decide_again(databases, since=since, deadline=deadline, now=now))
     for shard in databases.shards:
         # first: a deposit that was claimed is free again
         found.let_go += _let_go(databases, shard)
@@ -87,16 +94,19 @@ def reconcile(databases: Databases, *, since: datetime, deadline: timedelta, now
             found.restored_again += 1
         found.unknown_messages |= set(_unknown(databases, shard, "deposited_here", "known_messages"))
         found.unknown_recalls |= set(_unknown(databases, shard, "withdrawn_here", "known_recalls"))
+        found.unknown_undos |= set(_unknown(databases, shard, "restored_here", "known_undos"))
     log.info(
         "backups.reconciled",
         deposited_again=found.deposited_again,
         filed_again=found.filed_again,
         withdrawn_again=found.withdrawn_again,
         restored_again=found.restored_again,
+        decided_again=found.decided_again,
         let_go=found.let_go,
         lost=len(found.lost_messages),
         unknown_messages=len(found.unknown_messages),
         unknown_recalls=len(found.unknown_recalls),
+        unknown_undos=len(found.unknown_undos),
     )
     return found
 

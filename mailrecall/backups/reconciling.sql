@@ -103,6 +103,11 @@ SELECT id FROM message WHERE id = ANY (%(ids)s)
 -- name: known_recalls
 SELECT id FROM recall WHERE id = ANY (%(ids)s)
 
+-- name: known_undos
+-- Of recalls that are forgotten altogether nothing is missing, where they were undone.
+SELECT u.id FROM unnest(%(ids)s::bigint[]) AS u (id)
+ WHERE EXISTS (SELECT FROM undo WHERE recall_id = u.id) OR NOT EXISTS (SELECT FROM recall r WHERE r.id = u.id)
+
 -- name: waited_for
 -- R13: what some work will still carry out, or withdraw again. Not what was given up: that work may be done.
 SELECT p.id, p.batch
@@ -167,7 +172,14 @@ SELECT content FROM body WHERE id = %(message_id)s
 SELECT DISTINCT message_id FROM deposit WHERE message_id > %(after)s ORDER BY message_id LIMIT %(limit)s
 
 -- name: withdrawn_here
-SELECT DISTINCT recall_id FROM withdrawal WHERE recall_id > %(after)s ORDER BY recall_id LIMIT %(limit)s
+-- Those that took something, and have not put it back since.
+SELECT DISTINCT w.recall_id FROM withdrawal w
+ WHERE w.recall_id > %(after)s AND w.counts @? '$.*.recalled'
+   AND NOT EXISTS (SELECT FROM restoration r WHERE r.recall_id = w.recall_id AND r.batch = w.batch)
+ ORDER BY w.recall_id LIMIT %(limit)s
+
+-- name: restored_here
+SELECT DISTINCT recall_id FROM restoration WHERE recall_id > %(after)s ORDER BY recall_id LIMIT %(limit)s
 
 -- name: prepared_here
 SELECT recall_id, batch, attempt, message_id, first, last FROM prepared

@@ -42,7 +42,7 @@ def reconcile_command(since: datetime | None) -> None:
     finally:
         databases.close()
     _tell(found)
-    if found.lost_messages or found.unknown_messages or found.unknown_recalls:
+    if found.lost_messages or found.unknown_messages or found.unknown_recalls or found.unknown_undos:
         raise SystemExit(1)
 
 
@@ -50,7 +50,8 @@ def _tell(found: Findings) -> None:
     click.echo(
         f"Batches delivered again: {found.deposited_again}; authors' copies: {found.filed_again}; batches of recalls"
         f" carried out again: {found.withdrawn_again}; of undos: {found.restored_again}; let go:"
-        f" {found.let_go}. Start the workers first; let people in when the outbox is empty."
+        f" {found.let_go}; recalls decided again: {found.decided_again}."
+        " Start the workers first; let people in when the outbox is empty."
     )
     for numbers, what in (
         (found.lost_messages, "messages that a shard had got are lost: their content is on no shard any more"),
@@ -61,6 +62,10 @@ def _tell(found: Findings) -> None:
         (
             found.unknown_recalls,
             "recalls that shards carried out are unknown to the control database: copies are gone",
+        ),
+        (
+            found.unknown_undos,
+            "recalls that shards have undone are unknown to be so to the control database: undo them again",
         ),
     ):
         if numbers:

@@ -5,21 +5,33 @@ which nothing that keeps a copy happens to them before the decision. It takes no
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
 from psycopg import Connection
+from psycopg.rows import TupleRow
 
 from mailrecall.domain.copies import PREPARED
-from mailrecall.domain.outcomes import BLOCKING_FACTS
+from mailrecall.domain.outcomes import BLOCKING_FACTS, Outcome
+from mailrecall.domain.recalls import Verdict
 from mailrecall.mailstore.batch import Batch
 from mailrecall.mailstore.changes import Change, Kind, announce
 from mailrecall.mailstore.membership import RangedStatements
 
+_NO_REASON = " && ".join(f'@.key != "{outcome.slug}"' for outcome in (Outcome.EXTERNAL, Outcome.UNREACHABLE))
+# what was taken was decided to go, and so was what an undo put back (R26); a reason to stay tells of the contrary
+_VERDICT_CASE = f"""
+       CASE WHEN w.counts @? '$.*.{Outcome.RECALLED.slug}'
+                 OR EXISTS (SELECT FROM restoration r WHERE r.recall_id = w.recall_id AND r.batch = w.batch)
+            THEN '{Verdict.COMMIT}'
+            WHEN w.counts @? '$.*.keyvalue() ? ({_NO_REASON})' THEN '{Verdict.RELEASE}'
+       END"""
+
 _STATEMENTS = RangedStatements(
     "preparation.sql",
-    {"BLOCKING": str(BLOCKING_FACTS.value), "PREPARED": str(PREPARED)},
+    {"BLOCKING": str(BLOCKING_FACTS.value), "PREPARED": str(PREPARED), "VERDICT_CASE": _VERDICT_CASE},
 )
 _SQL = _STATEMENTS.bare
 
@@ -33,6 +45,17 @@ class Prepared(Enum):
     """Some copy has to stay, or is gone; nothing waits."""
     OVER = "over"
     """The recall was decided, and the decision carried out here; nothing waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedOut:
+    """What a batch's shard tells of a decision that it has carried out, whether or not anybody else remembers it."""
+
+    recall_id: int
+    batch: int
+    attempt: int
+    verdict: Verdict | None
+    """None where nothing went and nothing had a reason to stay: nobody was in scope (R1), or every copy failed (R9)."""
 
 
 class _NothingWaitsError(Exception):
@@ -72,6 +95,25 @@ def _prepare(connection: Connection[Any], deciding: Mapping[str, bytes], batch: 
         connection.execute(_SQL["mark_duplicates"], keys)
     # open sessions look again, and from then on each time they are asked
     announce(connection, Change(batch.message_id, batch.first, batch.last, Kind.CHANGED))
+
+
+def carried_out(connection: Connection[Any], batch: Batch) -> CarriedOut | None:
+    """Return what was carried out of a batch; None when nothing was."""
+    row = connection.execute(_SQL["carried_out"], batch.keys).fetchone()
+    return _carried_out(row) if row else None
+
+
+def carried_out_here(
+    connection: Connection[Any], *, since: datetime, after: tuple[int, int], limit: int
+) -> list[CarriedOut]:
+    """Return a page, after recall and batch, of what a shard has carried out, of recalls of any mode."""
+    keys = {"since": since, "after": after[0], "after_batch": after[1], "limit": limit}
+    return [_carried_out(row) for row in connection.execute(_SQL["carried_out_here"], keys)]
+
+
+def _carried_out(row: TupleRow) -> CarriedOut:
+    recall_id, batch, attempt, verdict = row
+    return CarriedOut(recall_id, batch, attempt, Verdict(verdict) if verdict else None)
 
 
 def lock(connection: Connection[Any], batch: Batch, *, now: datetime) -> bool:

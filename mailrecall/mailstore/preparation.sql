@@ -9,6 +9,17 @@ ON CONFLICT (recall_id, batch) DO UPDATE SET attempt = excluded.attempt, prepare
 -- A statement of its own, after the lock: phase two may have been here before this run of phase one.
 SELECT FROM withdrawal WHERE recall_id = %(recall_id)s AND batch = %(batch)s AND attempt >= %(attempt)s
 
+-- name: carried_out
+SELECT w.recall_id, w.batch, w.attempt, {VERDICT_CASE}
+  FROM withdrawal w
+ WHERE w.recall_id = %(recall_id)s AND w.batch = %(batch)s
+
+-- name: carried_out_here
+SELECT w.recall_id, w.batch, w.attempt, {VERDICT_CASE}
+  FROM withdrawal w
+ WHERE w.done_at >= %(since)s AND (w.recall_id, w.batch) > (%(after)s, %(after_batch)s)
+ ORDER BY w.recall_id, w.batch LIMIT %(limit)s
+
 -- name: claim_deposit
 -- R16: a batch that nobody deposited yet waits for the decision too. Nobody else's claim is ours.
 INSERT INTO deposit (message_id, batch, recall_id) VALUES (%(message_id)s, %(batch)s, %(recall_id)s)

@@ -77,6 +77,38 @@ def record_prepared(
     return decisions.decide(connection, attempt, Verdict.COMMIT, now=now)
 
 
+def remember(
+    connection: Connection[Any], attempt: Attempt, verdict: Verdict, *, deadline_at: datetime, now: datetime
+) -> Verdict | None:
+    """Write down a decision that a shard has carried out and this database has forgotten, as after a restoration.
+
+    No shard carries out what was not decided, so one shard's word is enough; what it has carried out stands, and all
+    others do the same. What is decided here already stands too.
+
+    Args:
+        connection: to the control database, in the caller's transaction.
+        attempt: the one that the shard's word is of. Of a later one than is known here all batches are done again.
+        verdict: what the shard has carried out.
+        deadline_at: until when the other shards have time, at least.
+        now: the present moment.
+
+    Returns:
+        what stands from the caller's commit on; None when nothing was forgotten, or it is no such recall.
+    """
+    keys = {"recall_id": attempt.recall_id, "attempt": attempt.number, "deadline_at": deadline_at}
+    connection.execute(_SQL["lock_recall"], keys)
+    state = _state(connection, attempt.recall_id)
+    if state is None or attempt.number < state.attempt.number:
+        return None
+    if attempt.number == state.attempt.number:
+        if state.verdict is not None:
+            return None
+    elif not connection.execute(_SQL["take_over_attempt"], keys).rowcount:
+        return None
+    connection.execute(_SQL["give_time"], keys)
+    return decisions.decide(connection, attempt, verdict, now=now)
+
+
 def let_go_again(connection: Connection[Any], recall_id: int, batch: int, shard: int, *, now: datetime) -> None:
     """Have a decided batch carried out once more, for what a preparation marked that came too late.
 

@@ -22,6 +22,23 @@ SELECT r.attempt, r.policy, d.verdict, m.hold
   LEFT JOIN decision d ON d.recall_id = r.id AND d.attempt = r.attempt
  WHERE r.id = %(recall_id)s
 
+-- name: take_over_attempt
+-- A later attempt than the one known here was carried out on a shard. Not over a purge's or an undo's head (R26).
+WITH forgotten AS (
+    SELECT id FROM recall r
+     WHERE r.id = %(recall_id)s AND r.purged_at IS NULL AND NOT EXISTS (SELECT FROM undo v WHERE v.recall_id = r.id)
+), reopened AS (
+    UPDATE recall_batch b SET state = 'pending', counts = NULL, done_at = NULL
+     WHERE b.recall_id = (SELECT id FROM forgotten)
+    RETURNING b.batch
+)
+UPDATE recall SET state = CASE state WHEN 'settled' THEN 'running' ELSE state END, result = NULL, settled_at = NULL,
+                  attempt = %(attempt)s, batches_left = (SELECT count(*) FROM reopened)
+ WHERE id = (SELECT id FROM forgotten)
+
+-- name: give_time
+UPDATE recall SET deadline_at = greatest(deadline_at, %(deadline_at)s) WHERE id = %(recall_id)s
+
 -- name: batch_prepared
 UPDATE recall_batch SET prepared_attempt = %(attempt)s
  WHERE recall_id = %(recall_id)s AND batch = %(batch)s AND state = 'pending'

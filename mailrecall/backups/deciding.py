@@ -1,0 +1,70 @@
+"""R13: decisions that the control database has forgotten, told by the shards that have carried them out.
+
+A recall of which one shard has done its part is carried out on all others, or left alone on all others, as it was
+decided: else half of it would be gone (docs/all-or-nothing.md).
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+from mailrecall.domain.recalls import Verdict
+from mailrecall.mailstore.preparation import CarriedOut, carried_out_here
+from mailrecall.postgres import queries
+from mailrecall.postgres.databases import Databases
+from mailrecall.recalls import all_or_nothing
+from mailrecall.recalls.decisions import Attempt
+
+_SQL = queries.load(__package__, "deciding.sql")
+
+_PAGE = 5000
+
+
+def decide_again(databases: Databases, *, since: datetime, deadline: timedelta, now: datetime) -> int:
+    """Write down what shards have carried out and the control database has forgotten; the services are stopped.
+
+    Args:
+        databases: control and shards.
+        since: what shards carried out before that moment is taken to be known.
+        deadline: how long shards have to carry it out (R9).
+        now: the present moment.
+
+    Returns:
+        how many decisions there are again.
+    """
+    forgotten: dict[int, CarriedOut] = {}
+    for shard in databases.shards:
+        for told in _forgotten(databases, shard, since):
+            known = forgotten.get(told.recall_id)
+            if known is None or _weight(known) < _weight(told):
+                forgotten[told.recall_id] = told
+    return sum(_remember(databases, told, deadline_at=now + deadline, now=now) for told in forgotten.values())
+
+
+def _weight(told: CarriedOut) -> tuple[int, bool]:
+    """The last attempt counts; of that, what was taken: a shard that was restored may have found reasons to stay."""
+    return told.attempt, told.verdict is Verdict.COMMIT
+
+
+def _remember(databases: Databases, told: CarriedOut, *, deadline_at: datetime, now: datetime) -> bool:
+    if told.verdict is None:
+        return False  # nothing went: no other shard has to know
+    attempt = Attempt(told.recall_id, told.attempt)
+    with databases.control() as control:
+        return all_or_nothing.remember(control, attempt, told.verdict, deadline_at=deadline_at, now=now) is not None
+
+
+def _forgotten(databases: Databases, shard: int, since: datetime) -> Iterator[CarriedOut]:
+    after = (0, 0)
+    while True:
+        with databases.shard(shard) as connection:
+            page = carried_out_here(connection, since=since, after=after, limit=_PAGE)
+        if not page:
+            return
+        with databases.control() as control:
+            forgotten = set(control.execute(_SQL["forgotten"], _columns(page)).fetchall())
+        yield from (told for told in page if (told.recall_id, told.attempt) in forgotten)
+        after = (page[-1].recall_id, page[-1].batch)
+
+
+def _columns(page: Sequence[CarriedOut]) -> dict[str, list[int]]:
+    return {"ids": [told.recall_id for told in page], "attempts": [told.attempt for told in page]}
