@@ -75,8 +75,10 @@ def take(
         raise SupersededError
 
 
-def survey(source: Connection[Any], control: Connection[Any], shard: int, to: int, mailbox_ids: Sequence[int]) -> Load:
-    """Find out what mailboxes are made of. For certain only while they are taken.
+def survey(
+    source: Connection[Any], control: Connection[Any], shard: int, to: int, mailbox_ids: Sequence[int], *, taken: bool
+) -> Load:
+    """Find out what mailboxes are made of; for certain, and with numbers for new batches, only while they are taken.
 
     Raises:
         UndecidedError: an all-or-nothing recall of some of it is under way.
@@ -84,7 +86,9 @@ def survey(source: Connection[Any], control: Connection[Any], shard: int, to: in
     keys: dict[str, Any] = {"mailbox_ids": list(mailbox_ids), "shard": shard}
     received = [row[0] for row in source.execute(_SQL["received"], keys)]
     recalled = [row[0] for row in source.execute(_SQL["recalled"], keys)]
-    rows = control.execute(_SQL["batches_of"], {**keys, "message_ids": received, "recall_ids": recalled}).fetchall()
+    rows = control.execute(
+        _SQL["batches_of"], {**keys, "message_ids": received, "recall_ids": recalled, "numbered": taken}
+    ).fetchall()
     divisions = [Division(message_id, batch, new, to, members) for message_id, batch, new, members in rows]
     divided = {one.message_id for one in divisions}
     recalls = control.execute(_SQL["recalls_of"], {"message_ids": list(divided)}).fetchall()

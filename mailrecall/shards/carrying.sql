@@ -143,8 +143,8 @@ DELETE FROM outcome WHERE recall_id = ANY (%(recall_ids)s) AND mailbox_id = ANY 
 
 -- name: batches_of
 -- On the control database: the delivery batches of the leaving shard that hold any of the mailboxes, each with a number for
--- those who leave.
-SELECT d.message_id, d.batch, nextval('moved_batch')::int,
+-- those who leave, if they leave now: there are two thousand million of them and no more.
+SELECT d.message_id, d.batch, CASE WHEN %(numbered)s THEN nextval('moved_batch')::int ELSE 0 END,
        ARRAY(SELECT unnest(d.mailbox_ids) INTERSECT SELECT unnest(%(mailbox_ids)s::int[]) ORDER BY 1)
   FROM delivery_batch d
  WHERE d.shard = %(shard)s AND d.mailbox_ids && %(mailbox_ids)s::int[]

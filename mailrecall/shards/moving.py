@@ -106,7 +106,7 @@ class Mover:
     def _send_bodies(self, source: int, target: int, mailbox_ids: Sequence[int]) -> None:
         """Send the contents ahead, while the mailboxes are in use."""
         with self._databases.shard(source) as leaving, self._databases.control() as control:
-            load = carrying.survey(leaving, control, source, target, mailbox_ids)
+            load = carrying.survey(leaving, control, source, target, mailbox_ids, taken=False)
         for start in range(0, len(load.message_ids), _BODIES_AT_ONCE):
             some = load.message_ids[start : start + _BODIES_AT_ONCE]
             with self._databases.shard(source) as leaving, self._databases.shard(target) as reached:
@@ -120,7 +120,7 @@ class Mover:
                 carrying.take(reached, move_id, mailbox_ids, batches=True, patience=PATIENCE)
                 with self._databases.control() as control:
                     self._require_resident(leaving, control, source, mailbox_ids)
-                    load = carrying.survey(leaving, control, source, target, mailbox_ids)
+                    load = carrying.survey(leaving, control, source, target, mailbox_ids, taken=True)
                 carrying.carry(leaving, reached, move_id, load)
             self._reached("carried")
             # said before it can be so: if it is not said, the mailboxes are where they were

@@ -81,3 +81,24 @@ def test_r15_an_author_who_moves_while_their_copy_is_filed_has_its_content(proce
     assert correspondence.has_copy(databases, replace(author, shard=shard), author_copy_id(message_id))
     with databases.shard(shard) as connection:
         assert connection.execute("SELECT FROM body WHERE id = %s", (message_id,)).fetchone() is not None
+
+
+def test_a_move_uses_a_number_for_each_batch_that_it_divides_and_no_more(process, databases):
+    firm = company.found(databases, people=5)
+    sender, *others = firm.people
+    here = [person for person in others if person.shard == 0]
+    correspondence.send(databases, sender, *here)
+    run_all(process)
+
+    def last_number() -> int:
+        with databases.control() as connection:
+            row = connection.execute("SELECT last_value FROM moved_batch").fetchone()
+        assert row is not None
+        return int(row[0])
+
+    # the first of all numbers is the sequence's last value before it was given, and after
+    move(process.settings, databases, here[:1], 1)
+    before = last_number()
+    move(process.settings, databases, here[1:], 1)
+
+    assert last_number() == before + 1
