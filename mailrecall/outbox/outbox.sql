@@ -12,11 +12,12 @@ SELECT attempts > 1 FROM outbox WHERE id = %(work_id)s AND NOT dead
 
 -- name: begin_again
 -- Tells whether a try before this one, itself not the first, has begun and never ended. Workers that are killed now and then, and
--- work that the broker lost or handed out to two, hardly ever come to that; what kills its workers does with every other try.
-UPDATE outbox o SET begun = true
-  FROM (SELECT id, begun FROM outbox WHERE id = %(work_id)s AND NOT dead FOR UPDATE) AS before
+-- work that the broker lost or handed out to two, hardly ever come to that; what kills its workers does with every other try. The
+-- broker hands out again what a dead worker had; what was only published again may still run, as long as servers may keep it waiting.
+UPDATE outbox o SET begun_at = %(now)s
+  FROM (SELECT id, begun_at FROM outbox WHERE id = %(work_id)s AND NOT dead FOR UPDATE) AS before
  WHERE o.id = before.id AND o.published_at IS NOT NULL
-RETURNING before.begun
+RETURNING before.begun_at IS NOT NULL AND (%(redelivered)s OR before.begun_at < %(now)s - make_interval(secs => %(patience)s))
 
 -- name: finish
 DELETE FROM outbox WHERE id = %(work_id)s
@@ -43,7 +44,7 @@ UPDATE outbox SET published_at = NULL, due_at = %(now)s
 -- its pause doubles further, and in the end it waits for an operator. One publication fails once: what the broker still holds
 -- of an earlier one runs too, and must neither count nor cut the pause short.
 UPDATE outbox
-   SET failure = %(failure)s, published_at = NULL, attempts = 0, begun = false,
+   SET failure = %(failure)s, published_at = NULL, attempts = 0, begun_at = NULL,
        failures = failures + CASE WHEN %(outage)s THEN 0 ELSE 1 END,
        outages = outages + CASE WHEN %(outage)s THEN 1 ELSE 0 END,
        dead = NOT %(outage)s AND failures + 1 >= %(most)s,
@@ -55,7 +56,7 @@ RETURNING dead
 
 -- name: put_off
 -- As with a failure: one publication puts the work off once.
-UPDATE outbox SET failure = %(reason)s, published_at = NULL, attempts = 0, begun = false, due_at = %(due_at)s
+UPDATE outbox SET failure = %(reason)s, published_at = NULL, attempts = 0, begun_at = NULL, due_at = %(due_at)s
  WHERE id = %(work_id)s AND published_at IS NOT NULL
 
 -- name: backlog
@@ -69,7 +70,7 @@ SELECT id, task, args, failures, failure, due_at FROM outbox WHERE dead AND (%(t
 SELECT id FROM outbox WHERE dead AND id = ANY (%(work_ids)s::bigint[]) FOR UPDATE
 
 -- name: try_again
-UPDATE outbox SET dead = false, failures = 0, outages = 0, attempts = 0, begun = false, published_at = NULL, due_at = %(now)s
+UPDATE outbox SET dead = false, failures = 0, outages = 0, attempts = 0, begun_at = NULL, published_at = NULL, due_at = %(now)s
  WHERE dead AND id = ANY (%(work_ids)s::bigint[])
 
 -- name: drop

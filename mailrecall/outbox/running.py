@@ -69,7 +69,14 @@ class _Run:
 
     def once(self, version: int, ids: Mapping[str, int]) -> None:
         with self.process.databases.control() as connection:
-            standing = outbox.begin(connection, self.work_id, redelivered=self.redelivered)
+            standing = outbox.begin(
+                connection,
+                self.work_id,
+                redelivered=self.redelivered,
+                # as long as a server lets a transaction stand still
+                patience=3 * self.process.settings.statement_timeout,
+                now=clock.now(),
+            )
         if standing is Standing.CLOSED:
             log.debug("work.already_done")
             return

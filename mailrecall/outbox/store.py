@@ -94,20 +94,25 @@ def is_open(connection: Connection[Any], work_id: int) -> bool:
     return bool(row and row[0])
 
 
-def begin(connection: Connection[Any], work_id: int, *, redelivered: bool) -> Standing:
+def begin(
+    connection: Connection[Any], work_id: int, *, redelivered: bool, patience: float, now: datetime
+) -> Standing:
     """Find out whether a try may run, and remember that one did that is not the first.
 
     Args:
         connection: to the control database; to be committed before the work runs.
         work_id: the outbox row.
-        redelivered: whether the broker hands out the same publication again.
+        redelivered: whether the broker hands out the same publication again, which it does when a worker was lost.
+        patience: seconds after which a try is taken for dead that the broker says nothing of.
+        now: the present moment.
     """
     row = connection.execute(_SQL["begin"], {"work_id": work_id}).fetchone()
     if row is None:
         return Standing.CLOSED
     if not (redelivered or row[0]):
         return Standing.OPEN
-    before = connection.execute(_SQL["begin_again"], {"work_id": work_id}).fetchone()
+    keys = {"work_id": work_id, "redelivered": redelivered, "patience": patience, "now": now}
+    before = connection.execute(_SQL["begin_again"], keys).fetchone()
     return Standing.UNENDED if before and before[0] else Standing.OPEN
 
 
