@@ -94,9 +94,7 @@ def is_open(connection: Connection[Any], work_id: int) -> bool:
     return bool(row and row[0])
 
 
-def begin(
-    connection: Connection[Any], work_id: int, *, redelivered: bool, patience: float, now: datetime
-) -> Standing:
+def begin(connection: Connection[Any], work_id: int, *, redelivered: bool, patience: float, now: datetime) -> Standing:
     """Find out whether a try may run, and remember that one did that is not the first.
 
     Args:
