@@ -140,10 +140,21 @@ def recipients_of_batch(connection: Connection[Any], recall_id: int, batch: int)
     return row[0], row[1]
 
 
-def record_batch(connection: Connection[Any], recall_id: int, batch: int, counts: Counts, *, now: datetime) -> bool:
+def record_batch(
+    connection: Connection[Any], recall_id: int, batch: int, counts: Counts, *, attempt: int, now: datetime
+) -> bool:
     """Record a batch's counts; a second time changes nothing.
 
     A batch that was given up, and whose shard answered after all, is corrected: what the shard committed is the truth.
+    So is one whose copies failed in part, when another run of its work took more of them.
+
+    Args:
+        connection: to the control database, in the caller's transaction.
+        recall_id: the recall.
+        batch: the number of the batch.
+        counts: what the shard committed.
+        attempt: which try of an all-or-nothing recall (R13) that was of.
+        now: the present moment.
 
     Returns:
         whether it was the last: the caller settles the recall, in the same transaction.
@@ -155,14 +166,14 @@ def record_batch(connection: Connection[Any], recall_id: int, batch: int, counts
         # R26: an undo took the place of a withdrawal that was given up; what was said of the batch stays
         return False
     locked = connection.execute(_SQL["lock_recall"], {"recall_id": recall_id}).fetchone()
-    parameters = {"recall_id": recall_id, "batch": batch, "counts": Jsonb(counts), "now": now}
+    parameters = {"recall_id": recall_id, "batch": batch, "counts": Jsonb(counts), "attempt": attempt, "now": now}
     row = connection.execute(_SQL["batch_done"], parameters).fetchone()
     if row is None or locked is None or not row[1]:
         return False
     if counts and row[2] != sum(n for outcomes in counts.values() for n in outcomes.values()):
         # mailboxes moved after the shard had counted them: it has corrected its counts since; none: an undo came first
         raise MailboxMovedError
-    if row[0] in GIVEN_UP:
+    if row[0] != "pending":
         correct(connection, recall_id, now=now)
         return False
     left = connection.execute(_SQL["batches_left"], {"recall_id": recall_id, "done": 1}).fetchone()

@@ -151,11 +151,20 @@ SELECT d.mailbox_ids, d.via
 
 -- name: batch_done
 -- Also takes the place of a verdict 'unreachable' that came before the shard's answer: what the shard committed is the truth.
+-- Of two runs, each counts what it left in the ledger, whichever comes here first. Copies that failed the one and that the other
+-- took are fewer there: they never fail again. A run of an attempt (R12, R13) that is over says nothing of the next.
 WITH before AS (
-    SELECT state, recipients FROM recall_batch WHERE recall_id = %(recall_id)s AND batch = %(batch)s FOR UPDATE
+    SELECT b.state, b.recipients, b.counts
+      FROM recall_batch b JOIN recall r ON r.id = b.recall_id AND r.attempt = %(attempt)s
+     WHERE b.recall_id = %(recall_id)s AND b.batch = %(batch)s
+       FOR UPDATE OF b
 ), written AS (
-    UPDATE recall_batch SET state = 'done', counts = %(counts)s, done_at = %(now)s
-     WHERE recall_id = %(recall_id)s AND batch = %(batch)s AND state <> 'done'
+    UPDATE recall_batch b SET state = 'done', counts = %(counts)s, done_at = %(now)s
+      FROM before
+     WHERE b.recall_id = %(recall_id)s AND b.batch = %(batch)s
+       AND (before.state <> 'done'
+            OR (SELECT coalesce(sum((o ->> 'unreachable')::int), 0) FROM jsonb_each(before.counts) AS had (via, o))
+               > (SELECT coalesce(sum((o ->> 'unreachable')::int), 0) FROM jsonb_each(%(counts)s) AS has (via, o)))
     RETURNING 1
 )
 SELECT before.state, EXISTS (SELECT FROM written), before.recipients FROM before

@@ -4,6 +4,7 @@ The last batch settles the recall.
 """
 
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
 
 from mailrecall import faultpoints, logs
@@ -50,7 +51,8 @@ def withdraw_batch(
     counted_at = now + timedelta(seconds=monotonic() - began)
     settled = None
     with process.databases.control() as connection:
-        if counts is not None and progress.record_batch(connection, recall_id, batch, counts, now=counted_at):
+        record = partial(progress.record_batch, connection, recall_id, batch, attempt=planned.attempt)
+        if counts is not None and record(counts, now=counted_at):
             # at once, and not by way of the broker: who waits for the result waits for this
             settled = progress.settle(connection, recall_id, now=counted_at)
         outbox.finish(connection, work_id)
