@@ -1,11 +1,13 @@
 """`mailrecall reconcile`: after a restoration, before the services are started."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
 import click
 
 from mailrecall import clock
 from mailrecall.backups.reconciling import Findings, reconcile
+from mailrecall.backups.renumbering import raise_uid_validity
 from mailrecall.postgres.databases import Databases
 from mailrecall.postgres.preparation import prepare
 from mailrecall.settings import Settings, load
@@ -20,7 +22,13 @@ _AT_MOST = 20
     type=click.DateTime(),
     help="Compare only what was done since then (UTC): a moment before the oldest backup was begun.  [default: all]",
 )
-def reconcile_command(since: datetime | None) -> None:
+@click.option(
+    "--restored",
+    metavar="SHARDS",
+    help="Shards that were restored, or failed over with a loss of commits: their numbers with commas between, or all."
+    " IMAP clients read these anew.",
+)
+def reconcile_command(since: datetime | None, restored: str | None) -> None:
     """Bring restored databases together that were backed up at slightly different moments.
 
     With the services stopped, after restoring the control database and the shards. What was recalled and is back on a
@@ -28,6 +36,7 @@ def reconcile_command(since: datetime | None) -> None:
     that something is lost, which is listed.
     """
     settings = load(Settings)
+    shards = _shards(restored, settings.shard_numbers)
     prepare(settings)
     databases = Databases(settings, "reconcile")
     try:
@@ -39,11 +48,22 @@ def reconcile_command(since: datetime | None) -> None:
                 deadline=timedelta(seconds=settings.recall_deadline),
                 now=clock.now(),
             )
+            for shard in shards:
+                raise_uid_validity(databases, shard, now=clock.now())
     finally:
         databases.close()
     _tell(found)
     if found.lost_messages or found.unknown_messages or found.unknown_recalls or found.unknown_undos:
         raise SystemExit(1)
+
+
+def _shards(named: str | None, known: Collection[int]) -> Collection[int]:
+    if named is None or named == "all":
+        return known if named else ()
+    numbers = [int(number) if number.isdecimal() else -1 for number in named.split(",")]
+    if not set(numbers) <= set(known):
+        raise click.BadParameter(f"{named} does not name shards; there are {', '.join(map(str, known))}.")
+    return numbers
 
 
 def _tell(found: Findings) -> None:

@@ -5,7 +5,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from click.testing import CliRunner, Result
 
+from mailrecall import clock
 from mailrecall.cli.main import main
+from mailrecall.directory.lookup import Account
+from mailrecall.domain.copies import Folder
+from mailrecall.mailstore import imap
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
 from mailrecall.shards import moving
@@ -147,6 +151,39 @@ def test_reconcile_finds_nothing_to_do_where_nothing_was_restored(command: Comma
         assert said.exit_code == 0, said.output
         assert "Batches delivered again: 0" in said.output
         assert "carried out again: 0" in said.output
+
+
+def look(databases: Databases, account: Account) -> imap.View:
+    with databases.shard(account.shard) as connection:
+        return imap.look(connection, imap.Place(account.id, Folder.INBOX), now=clock.now())
+
+
+@pytest.mark.parametrize(("restored", "raised"), [(None, set()), ("2", {2}), ("0,2", {0, 2}), ("all", {0, 1, 2})])
+def test_reconcile_has_imap_clients_read_anew_what_was_restored(
+    command: Command, databases: Databases, restored: str | None, raised: set[int]
+):
+    company = companies.found(databases, people=PEOPLE)
+    correspondence.send(databases, company.postmaster, *company.people)
+    dispatch.run(Process(databases.settings, databases))
+    people = {one.shard: one for one in company.people}
+    assert {0, 2} <= set(people), "the other one may have been drained"
+    before = {shard: look(databases, one) for shard, one in people.items()}
+    for _ in range(2):
+        said = command("reconcile", *(("--restored", restored) if restored else ()))
+        assert said.exit_code == 0, said.output
+        after = {shard: look(databases, one) for shard, one in people.items()}
+        assert {shard for shard in people if after[shard].uid_validity > before[shard].uid_validity} == raised & set(
+            people
+        )
+        assert all(after[shard].messages == before[shard].messages for shard in people)
+        before = after
+
+
+@pytest.mark.parametrize("restored", ["3", "0,3", "-1", "", "0;1", "some"])
+def test_reconcile_refuses_shards_that_there_are_not(command: Command, restored: str):
+    said = command("reconcile", "--restored", restored)
+    assert said.exit_code == 2, said.output
+    assert "there are 0, 1, 2" in said.output
 
 
 def test_reconcile_lists_what_is_lost(command: Command, databases: Databases):
