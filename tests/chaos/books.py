@@ -109,7 +109,7 @@ def _unreachable(hunt: Hunt, letters: Sequence[Letter]) -> list[Letter]:
 def violations(hunt: Hunt, people: Sequence[Being], letters: Sequence[Letter]) -> Iterator[str]:
     """Give everything in the books that no rule allows."""
     for letter in letters:
-        outcomes = _ledger(hunt, letter) if letter.recall else {}
+        outcomes = ledger(hunt, letter) if letter.recall else {}
         # in doubt, what was counted of a shard that did not answer stays as it was counted
         if letter.recall and not letter.undone_in_doubt:
             yield from _wrong_outcomes(people, letter, outcomes)
@@ -122,7 +122,7 @@ def endings(hunt: Hunt, letters: Sequence[Letter]) -> Counter[str]:
     found: Counter[str] = Counter()
     for letter in letters:
         if letter.recall:
-            taken = Outcome.RECALLED in _ledger(hunt, letter).values()
+            taken = Outcome.RECALLED in ledger(hunt, letter).values()
             found[
                 ("all went" if taken else "all stayed") if letter.atomic else ("some went" if taken else "none went")
             ] += 1
@@ -130,7 +130,8 @@ def endings(hunt: Hunt, letters: Sequence[Letter]) -> Counter[str]:
     return found
 
 
-def _ledger(hunt: Hunt, letter: Letter) -> dict[int, Outcome]:
+def ledger(hunt: Hunt, letter: Letter) -> dict[int, Outcome]:
+    """Return what a letter's recall says became of each copy, and make sure that its counts say the same."""
     # a blow can have fallen right before
     return hunt.patiently(lambda: _read_ledger(hunt, letter))
 
@@ -139,13 +140,13 @@ def _read_ledger(hunt: Hunt, letter: Letter) -> dict[int, Outcome]:
     with hunt.databases.control() as connection:
         row = connection.execute("SELECT id FROM recall WHERE public_id = %s", (letter.recall,)).fetchone()
     assert row is not None
-    ledger = correspondence.ledger(hunt.databases, row[0])
-    if len({mailbox for mailbox, _ in ledger.rows}) != len(ledger.rows):
+    found = correspondence.ledger(hunt.databases, row[0])
+    if len({mailbox for mailbox, _ in found.rows}) != len(found.rows):
         raise ViolationError(f"{letter.subject}: somebody has two outcomes")
     counted = +Counter(dict(hunt.view(row[0]).tally.counts))
-    if counted != ledger.counts and not letter.undone_in_doubt:
-        raise ViolationError(f"{letter.subject}: counted {dict(counted)}, the ledgers say {dict(ledger.counts)}")
-    return dict(ledger.rows)
+    if counted != found.counts and not letter.undone_in_doubt:
+        raise ViolationError(f"{letter.subject}: counted {dict(counted)}, the ledgers say {dict(found.counts)}")
+    return dict(found.rows)
 
 
 def _wrong_outcomes(people: Sequence[Being], letter: Letter, outcomes: dict[int, Outcome]) -> Iterator[str]:

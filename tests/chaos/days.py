@@ -15,6 +15,7 @@ from mailrecall.domain.outcomes import Outcome
 from mailrecall.embedded.deadlines import poll
 from mailrecall.faultpoints import Commit
 from tests.chaos import blows, books
+from tests.chaos.aftermath import Aftermath
 from tests.chaos.hunt import Hunt
 from tests.chaos.model import Answer, CopyModel, Letter
 from tests.chaos.people import Being
@@ -51,6 +52,8 @@ class Days(RuleBasedStateMachine):
 
     hunt: ClassVar[Hunt]
     report: ClassVar[Report]
+    aftermaths: ClassVar[list[Aftermath]]
+    """Of the company before."""
     numbers: ClassVar["itertools.count[int]"] = itertools.count(1)
 
     def __init__(self) -> None:

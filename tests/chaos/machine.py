@@ -12,7 +12,7 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from mailrecall.directory.groups import Group
 from mailrecall.domain.copies import Fact
 from tests import company
-from tests.chaos import blows, books, leftovers, movers
+from tests.chaos import aftermath, blows, books, leftovers, movers
 from tests.chaos.days import PEOPLE, Days, noting
 from tests.chaos.model import Answer
 from tests.chaos.people import Being
@@ -199,3 +199,7 @@ class Chaos(Days):
         self.report.violations += books.violations(self.hunt, self.people, self.letters)
         self.report.violations += leftovers.found(self.hunt, self.letters, self.postmaster.account.organisation_id)
         self.report.endings += books.endings(self.hunt, self.letters)
+        for after in self.aftermaths:
+            self.report.endings.update({"purged": len(after.purged), "asked back anew": len(after.restored)})
+            self.report.violations += aftermath.violations(self.hunt, after)
+        self.aftermaths[:] = [aftermath.begin(self.hunt, self.people, self.postmaster, self.letters)]

@@ -72,6 +72,11 @@ class Being:
         """Return a copy of that subject as the list of a folder has it, however long that takes."""
         return _of_subject(self.insist("GET", f"/folders/{folder}/messages", params={"limit": 100}), subject)
 
+    def subjects(self) -> set[str]:
+        """Return the subjects of everything in the inbox, however long that takes."""
+        response = self.insist("GET", "/folders/inbox/messages", params={"limit": 100})
+        return {message["subject"] for message in response.json()["messages"]}
+
     def look(self, subject: str) -> tuple[Answer, dict[str, Any] | None]:
         """Look for a copy of that subject in the list of the inbox; DONE with the copy, if there is one."""
         response = self.ask("GET", "/folders/inbox/messages", params={"limit": 100})

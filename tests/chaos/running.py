@@ -50,6 +50,7 @@ def hunting(*, plant: bool = False, keep: bool = False) -> Iterator[Hunt]:
                     # a shard that is away for so long did not answer: unreachable
                     "MAILRECALL_RECALL_DEADLINE": "4",
                     "MAILRECALL_STATEMENT_TIMEOUT": "8",
+                    "MAILRECALL_PURGE_EVERY": "3",
                 },
             ) as session,
             ExitStack() as ending,
@@ -95,7 +96,7 @@ def run(hunt: Hunt, *, number: int, operations: int, faults: int) -> Report:
         faults: how many are enough.
     """
     report = Report()
-    machine = type("Hunt", (Chaos,), {"hunt": hunt, "report": report})
+    machine = type("Hunt", (Chaos,), {"hunt": hunt, "report": report, "aftermaths": []})
     round_ = 0
     while not report.violations and (report.operations.total() < operations or report.blows.total() < faults):
         _examples(machine, number * 1_000_003 + round_)
