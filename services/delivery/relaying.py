@@ -181,6 +181,8 @@ class _Handover:
             answer = (error.smtp_code, error.smtp_error if isinstance(error.smtp_error, bytes) else b"")
         if answer[0] != _OK:
             self._classify(answer, taken, results)
+            # a host that refused DATA before the content keeps the transaction, and refuses the next MAIL within it
+            session.rset()
             return
         with self.databases.control() as connection:
             parameters = {"message_id": self.message_id, "addresses": taken, "now": self.now}

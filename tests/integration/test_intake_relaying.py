@@ -72,10 +72,12 @@ class Outside:
 
 
 @contextmanager
-def outside(answers: Mapping[str, str] | None = None, **options: Any) -> Iterator[Outside]:
+def outside(
+    answers: Mapping[str, str] | None = None, *, of: type[Controller] = Controller, **options: Any
+) -> Iterator[Outside]:
     (port,) = free_ports(1)
     server = Outside((HOST, port), answers or {})
-    controller = Controller(server, hostname=HOST, port=port, **options)
+    controller = of(server, hostname=HOST, port=port, **options)
     controller.start()
     try:
         yield server

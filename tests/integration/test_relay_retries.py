@@ -1,9 +1,12 @@
 """Mail that the smarthost puts off: tried again at its own pace, and bounced when nobody waits any longer."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP
 
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
@@ -16,6 +19,22 @@ from tests.company import Company
 from tests.integration.test_intake_relaying import accepted, bounces, failed_addresses, outside, results, towards
 
 WAIT = {"later@out.example": "450 4.2.1 Greylisted"}
+
+
+class _NoContentNow(SMTP):
+    """Answers DATA by itself, without a word of content; the transaction stays open (RFC 5321 section 3.3)."""
+
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802 - aiosmtpd's
+        answer = self.event_handler.answers.get("DATA")
+        if answer is None:
+            await super().smtp_DATA(arg)
+        else:
+            await self.push(answer)
+
+
+class _KeepsTransactions(Controller):
+    def factory(self) -> SMTP:
+        return _NoContentNow(self.handler, **self.SMTP_kwargs)
 
 
 @pytest.fixture
@@ -108,3 +127,32 @@ def test_how_long_mail_is_tried_is_a_setting_and_a_smarthost_that_is_away_counts
     dispatch.run(process, Task.RELAY, now=start + timedelta(seconds=60))
     (bounce,) = bounces(databases, sender.address, message_id)
     assert failed_addresses(bounce) == {"a@out.example": "5.4.7"}
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [[f"r{number:03}@out.example" for number in range(150)], ["a@out.example", "李雷@out.example"]],
+    ids=["two hundreds", "international"],
+)
+def test_content_that_is_put_off_in_one_portion_bounces_nobody_of_the_next(
+    addresses: Sequence[str], databases: Databases, settings: Settings, company: Company
+):
+    sender = company.people[0]
+    message_id = accepted(databases, settings, sender, addresses)
+    start = expanded_at(databases, message_id)
+    with outside({"DATA": "451 4.3.2 Not now"}, of=_KeepsTransactions) as server:
+        process = Process(towards(settings, server), databases)
+        dispatch.run(process, Task.RELAY, now=start)
+        assert results(databases, message_id) == dict.fromkeys(addresses, (False, None))
+        server.answers = {}
+        dispatch.run(process, Task.RELAY, now=start + SHORTEST_PAUSE)
+    assert sorted(server.recipients) == sorted(addresses)
+    assert bounces(databases, sender.address, message_id) == []
+
+
+def test_content_that_is_refused_in_one_portion_is_refused_in_the_next_in_the_same_words(databases, settings, company):
+    addresses = ["a@out.example", "李雷@out.example"]
+    message_id = accepted(databases, settings, company.people[0], addresses)
+    with outside({"DATA": "554 5.7.1 Not that"}, of=_KeepsTransactions) as server:
+        dispatch.run(Process(towards(settings, server), databases), Task.RELAY, now=expanded_at(databases, message_id))
+    assert results(databases, message_id) == dict.fromkeys(addresses, (False, "554 5.7.1 Not that"))
