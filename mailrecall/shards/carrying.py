@@ -1,7 +1,8 @@
 """What a mailbox is made of on its shard, carried to another one: everything or, when it is given up, nothing.
 
 Carrying writes to both shards in the callers' transactions. What the mailboxes' own rows name, such as messages and
-bodies, goes along unless the other shard has it; it stays where it was, for others may need it.
+bodies, goes along unless the other shard has it; it stays where it was, for others may need it. Of authors' copies the
+other shard may have what has changed since: it is replaced.
 """
 
 from collections.abc import Mapping, Sequence
@@ -150,7 +151,7 @@ def carry(source: Connection[Any], target: Connection[Any], move_id: int, load: 
     keys: dict[str, Any] = {"mailbox_ids": list(load.mailbox_ids), "move_id": move_id}
     target.execute(_SQL["be_absent"], keys)
     _clear(target, load)
-    send_messages(source, target, load.message_ids)
+    _send_anew(source, target, load.message_ids)
     _lists(source, load)
     for table in ("copy", "folder", "duplicate", "draft"):
         _pipe(source, target, table, "t.mailbox_id = ANY (%(mailbox_ids)s)", keys)
@@ -283,6 +284,15 @@ def _clear(connection: Connection[Any], load: Load) -> None:
         "outcomes",
     ):
         connection.execute(_SQL[f"clear_{what}"], keys)
+
+
+def _send_anew(source: Connection[Any], target: Connection[Any], message_ids: Sequence[int]) -> None:
+    """Send messages, those of author's copies also in the place of what the other shard knows of them (R15, R28)."""
+    keys = {"message_ids": list(message_ids)}
+    replaced = [row[0] for row in target.execute(_SQL["drop_authors_messages"], keys)]
+    send_messages(source, target, message_ids)
+    # after the sending: most drafts are as they were, and a copy of a draft shares its content
+    target.execute(_SQL["drop_bodies"], {"body_ids": replaced})
 
 
 def _lists(source: Connection[Any], load: Load) -> None:

@@ -79,6 +79,17 @@ SELECT DISTINCT message_id FROM copy WHERE mailbox_id = ANY (%(mailbox_ids)s)
 -- name: known_messages
 SELECT id FROM message WHERE id = ANY (%(message_ids)s)
 
+-- name: drop_authors_messages
+-- Authors' copies have odd ids, and under one id first versions of a draft, then what was sent: what this shard knows of them may be
+-- out of date. Each is one mailbox's, which nobody uses here now. Returned: the contents that only drafts can have had.
+WITH dropped AS (
+    DELETE FROM message WHERE id = ANY (%(message_ids)s) AND id %% 2 = 1 RETURNING id, body_id
+)
+SELECT body_id FROM dropped WHERE body_id <> id - 1
+
+-- name: drop_bodies
+DELETE FROM body b WHERE b.id = ANY (%(body_ids)s) AND NOT EXISTS (SELECT FROM message m WHERE m.body_id = b.id)
+
 -- name: note_moved_copies
 INSERT INTO moved_copy (message_id, mailbox_id, batch)
 SELECT d.message_id, mailbox_id, d.new_batch
