@@ -8,8 +8,17 @@ from mailrecall.embedded.deadlines import poll
 from mailrecall.settings import Settings
 
 
-def until_somebody_waits_for_a_lock(settings: Settings, *, unless: Callable[[], bool] = lambda: False) -> None:
-    """Wait until some transaction of the control database waits for another one's row, or something else is so."""
+def until_somebody_waits_for_a_lock(
+    settings: Settings, *, shard: int | None = None, unless: Callable[[], bool] = lambda: False
+) -> None:
+    """Wait until some transaction waits for another one's row, or something else is so.
+
+    Args:
+        settings: of whom.
+        shard: on which; None: of the control database.
+        unless: ends the waiting as well.
+    """
+    database = settings.control_url if shard is None else settings.shard_urls[shard]
 
     def waits() -> bool:
         row = connection.execute(
@@ -17,5 +26,5 @@ def until_somebody_waits_for_a_lock(settings: Settings, *, unless: Callable[[], 
         ).fetchone()
         return bool(row and row[0])
 
-    with psycopg.connect(settings.control_url, autocommit=True) as connection:
+    with psycopg.connect(database, autocommit=True) as connection:
         assert poll(lambda: unless() or waits(), timeout=60), "nobody waits"

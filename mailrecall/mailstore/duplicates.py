@@ -10,7 +10,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from mailrecall.domain.copies import PREPARED, Fact
+from mailrecall.domain.copies import PREPARED, Fact, Folder
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.mailstore import undecided
 from mailrecall.postgres import queries
@@ -41,15 +41,34 @@ def record_on_origins(
     )
 
 
-def delete_for_good(connection: Connection[Any], mailbox_id: int, copy_ids: Sequence[int], *, now: datetime) -> int:
+def delete_for_good(
+    connection: Connection[Any],
+    mailbox_id: int,
+    copy_ids: Sequence[int],
+    *,
+    folder: Folder | None = None,
+    now: datetime,
+) -> int:
     """Delete copies for good, in the caller's shard transaction.
 
     A duplicate's row goes. An origin with a living duplicate takes that one's place. Any other copy stays as a record.
 
+    Args:
+        connection: to the mailbox's shard.
+        mailbox_id: whose.
+        copy_ids: the copies.
+        folder: where they must still lie; None: wherever they lie.
+        now: the present moment.
+
     Returns:
         how many copies were there to be deleted.
     """
-    parameters: dict[str, Any] = {"mailbox_id": mailbox_id, "copy_ids": sorted(copy_ids), "now": now}
+    parameters: dict[str, Any] = {
+        "mailbox_id": mailbox_id,
+        "copy_ids": sorted(copy_ids),
+        "folder": folder,
+        "now": now,
+    }
     living = _lock(connection, parameters)
     if not living:
         return 0

@@ -15,8 +15,10 @@ UPDATE copy c
  WHERE c.mailbox_id = %(mailbox_id)s AND c.message_id = origin.message_id
 
 -- name: lock
+-- The folder is asked for here, so that it is the one of the row as it is once this has its lock.
 SELECT message_id FROM copy
  WHERE mailbox_id = %(mailbox_id)s AND message_id = ANY (%(copy_ids)s::bigint[]) AND facts & {deleted} = 0
+   AND (%(folder)s::smallint IS NULL OR folder = %(folder)s)
    AND (facts & {prepared} = 0 OR message_id = ANY (%(free)s::bigint[]))
  ORDER BY message_id
    FOR UPDATE
@@ -24,7 +26,7 @@ SELECT message_id FROM copy
 -- name: marked
 SELECT message_id FROM copy
  WHERE mailbox_id = %(mailbox_id)s AND message_id = ANY (%(copy_ids)s::bigint[]) AND facts & {deleted} = 0
-   AND facts & {prepared} <> 0
+   AND facts & {prepared} <> 0 AND (%(folder)s::smallint IS NULL OR folder = %(folder)s)
 
 -- name: drop_duplicates
 WITH dropped AS (

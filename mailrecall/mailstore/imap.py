@@ -138,12 +138,16 @@ def heads(connection: Connection[Any], place: Place, uids: Collection[int], octe
 
 
 def expunge(connection: Connection[Any], place: Place, uids: Collection[int], *, now: datetime) -> int:
-    r"""Delete for good those of the messages that are flagged `\Deleted`; return how many."""
-    rows = connection.execute(_SQL["flagged_deleted"], {**place.keys, "uids": list(uids)}).fetchall()
-    if not rows:
+    r"""Delete for good those of the messages that are here and flagged `\Deleted`; return how many."""
+    flagged = _flagged_deleted(connection, place, uids)
+    if not flagged:
         return 0
-    deleted = duplicates.delete_for_good(connection, place.mailbox_id, [copy_id for copy_id, _ in rows], now=now)
-    changes.announce_own(connection, place.mailbox_id)
+    # until they are locked, another session may take the flag from them, or them elsewhere: then they stay
+    locked = _lock(connection, place, [uid for _, uid in flagged], keeps_at=now)
+    still = set(locked) & _flagged_deleted(connection, place, [uid for _, uid in locked])
+    deleted = duplicates.delete_for_good(connection, place.mailbox_id, [copy_id for copy_id, _ in still], now=now)
+    if deleted:
+        changes.announce_own(connection, place.mailbox_id)
     return deleted
 
 
@@ -220,6 +224,11 @@ def append(
     connection.execute(_SQL["advance"], {**place.keys, "given": 1})
     changes.announce_own(connection, place.mailbox_id, copy_id)
     return Placed(taken.uid_validity, [(0, taken.next_uid)])
+
+
+def _flagged_deleted(connection: Connection[Any], place: Place, uids: Collection[int]) -> set[TupleRow]:
+    """Return the ids and UIDs of those of the messages that bear the flag."""
+    return set(connection.execute(_SQL["flagged_deleted"], {**place.keys, "uids": list(uids)}).fetchall())
 
 
 def _lock(

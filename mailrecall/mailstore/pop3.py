@@ -44,12 +44,14 @@ def fetch(connection: Connection[Any], mailbox_id: int, copy_id: int, *, now: da
 
 
 def delete(connection: Connection[Any], mailbox_id: int, copy_ids: Sequence[int], *, now: datetime) -> int:
-    """Delete copies for good, all in the caller's transaction; those that are gone already are passed over.
+    """Delete copies for good, all in the caller's transaction; those no longer in the inbox are passed over.
+
+    A session lists the inbox at its beginning: what its owner put elsewhere since then is to be kept.
 
     Returns:
         how many were deleted.
     """
-    deleted = duplicates.delete_for_good(connection, mailbox_id, copy_ids, now=now)
+    deleted = duplicates.delete_for_good(connection, mailbox_id, copy_ids, folder=Folder.INBOX, now=now)
     if deleted:
         changes.announce_own(connection, mailbox_id)
     return deleted

@@ -11,7 +11,7 @@ from mailrecall.domain.addresses import Address
 from mailrecall.domain.copies import Fact, Flag, Folder
 from mailrecall.domain.outcomes import Outcome
 from mailrecall.domain.recalls import Verdict
-from mailrecall.mailstore import imap, pop3, reading
+from mailrecall.mailstore import imap, pop3, reading, undecided
 from mailrecall.mailstore.imap import Place
 from mailrecall.messages import ids
 from mailrecall.postgres.databases import Databases
@@ -190,3 +190,26 @@ def test_r13_closing_a_mailbox_decides_first(undertaking):
 
     assert undertaking.verdict() is Verdict.RELEASE
     assert undertaking.finish().tally.as_slugs() == {"gone": 1, "vetoed": 4}
+
+
+@pytest.mark.rule(13)
+def test_r13_who_rescues_an_undecided_copy_from_an_expunge_that_waits_keeps_it(undertaking, monkeypatch):
+    undertaking.prepare(all_but=1)
+    reader = next(person for person in undertaking.others if person.id in undertaking.marked())
+    inbox = Place(reader.id, INBOX)
+    decided = undecided._decided
+
+    def flag(*, cleared: Flag, added: Flag) -> None:
+        with undertaking.databases.shard(reader.shard) as connection:
+            imap.look(connection, inbox, now=clock.now())
+            imap.set_flags(connection, inbox, [1], cleared=cleared, added=added, now=clock.now())
+
+    def rescued_meanwhile(*waiting, **until):
+        flag(cleared=Flag.DELETED, added=Flag(0))
+        return decided(*waiting, **until)
+
+    flag(cleared=Flag(0), added=Flag.DELETED)
+    monkeypatch.setattr(undecided, "_decided", rescued_meanwhile)
+    with undertaking.databases.shard(reader.shard) as connection:
+        assert imap.expunge(connection, inbox, [1], now=clock.now()) == 0
+    assert undertaking.shown(reader)
