@@ -79,26 +79,26 @@ def left(databases: Databases, place: Place) -> dict[Folder, int]:
 
 
 @pytest.mark.parametrize(
-    ("deletion", "rescue", "folder", "lies_in"),
+    ("deletion", "rescue", "between"),
     [
-        (expunge, unflag, Folder.TRASH, Folder.TRASH),
-        (expunge, move_in_webmail, Folder.TRASH, Folder.ARCHIVE),
-        (expunge, move_by_imap, Folder.TRASH, Folder.ARCHIVE),
-        (expunge, copy_and_expunge, Folder.TRASH, Folder.ARCHIVE),
-        (quit_pop3, move_in_webmail, Folder.INBOX, Folder.ARCHIVE),
-        (quit_pop3, move_by_imap, Folder.INBOX, Folder.ARCHIVE),
-        (quit_pop3, copy_and_expunge, Folder.INBOX, Folder.ARCHIVE),
+        (expunge, unflag, (Folder.TRASH, Folder.TRASH)),
+        (expunge, move_in_webmail, (Folder.TRASH, Folder.ARCHIVE)),
+        (expunge, move_by_imap, (Folder.TRASH, Folder.ARCHIVE)),
+        (expunge, copy_and_expunge, (Folder.TRASH, Folder.ARCHIVE)),
+        (quit_pop3, move_in_webmail, (Folder.INBOX, Folder.ARCHIVE)),
+        (quit_pop3, move_by_imap, (Folder.INBOX, Folder.ARCHIVE)),
+        (quit_pop3, copy_and_expunge, (Folder.INBOX, Folder.ARCHIVE)),
     ],
 )
 def test_what_another_session_rescues_meanwhile_stays(
     deletion: Callable[[Databases, Place, int], int],
     rescue: Rescue,
-    folder: Folder,
-    lies_in: Folder,
+    between: tuple[Folder, Folder],
     databases: Databases,
     settings: Settings,
 ):
-    place, copy_id = delivered(databases, folder, Flag.DELETED)
+    lay_in, lies_in = between
+    place, copy_id = delivered(databases, lay_in, Flag.DELETED)
     with ThreadPoolExecutor(1) as pool:
         with databases.shard(SHARD) as shard:
             rescue(shard, place, copy_id)
