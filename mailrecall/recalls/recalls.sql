@@ -152,9 +152,10 @@ SELECT d.mailbox_ids, d.via
 -- name: batch_done
 -- Also takes the place of a verdict 'unreachable' that came before the shard's answer: what the shard committed is the truth.
 -- Of two runs, each counts what it left in the ledger, whichever comes here first. Copies that failed the one and that the other
--- took are fewer there: they never fail again. A run of an attempt (R12, R13) that is over says nothing of the next.
+-- took are fewer there: they never fail again. A run of an attempt (R12, R13) that is over says nothing of the next, and one that
+-- finds the ledger purged (R26) nothing at all.
 WITH before AS (
-    SELECT b.state, b.recipients, b.counts
+    SELECT b.state, b.recipients, b.counts, r.purged_at IS NULL AS has_ledger
       FROM recall_batch b JOIN recall r ON r.id = b.recall_id AND r.attempt = %(attempt)s
      WHERE b.recall_id = %(recall_id)s AND b.batch = %(batch)s
        FOR UPDATE OF b
@@ -163,8 +164,9 @@ WITH before AS (
       FROM before
      WHERE b.recall_id = %(recall_id)s AND b.batch = %(batch)s
        AND (before.state <> 'done'
-            OR (SELECT coalesce(sum((o ->> 'unreachable')::int), 0) FROM jsonb_each(before.counts) AS had (via, o))
-               > (SELECT coalesce(sum((o ->> 'unreachable')::int), 0) FROM jsonb_each(%(counts)s) AS has (via, o)))
+            OR before.has_ledger
+               AND (SELECT coalesce(sum((o ->> 'unreachable')::int), 0) FROM jsonb_each(before.counts) AS had (via, o))
+                   > (SELECT coalesce(sum((o ->> 'unreachable')::int), 0) FROM jsonb_each(%(counts)s) AS has (via, o)))
     RETURNING 1
 )
 SELECT before.state, EXISTS (SELECT FROM written), before.recipients FROM before
@@ -210,9 +212,10 @@ DELETE FROM outbox o USING recall_batch b
    AND b.recall_id = %(recall_id)s AND b.batch = (o.args ->> 'batch')::int AND b.state = 'unreachable'
 
 -- name: stuck
--- Nothing should ever be found here: recalls whose next step has no work in the outbox, or only work that was put aside.
+-- Nothing should ever be found here: recalls whose next step has no work in the outbox. What was put aside waits for an operator, or
+-- for the deadline.
 SELECT r.id, r.state
   FROM recall r
  WHERE r.state <> 'settled' AND r.requested_at < %(before)s
-   AND NOT EXISTS (SELECT FROM outbox o WHERE (o.args ->> 'recall_id')::bigint = r.id AND NOT o.dead)
+   AND NOT EXISTS (SELECT FROM outbox o WHERE (o.args ->> 'recall_id')::bigint = r.id)
  ORDER BY r.id LIMIT 100

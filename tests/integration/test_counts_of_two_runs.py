@@ -1,5 +1,9 @@
-"""R9: two runs of one piece of work; the second took a copy that failed the first: the counts are the ledger."""
+"""R9: two runs of one piece of work; the second took a copy that failed the first: the counts are the ledger.
 
+And runs that come too late, or never.
+"""
+
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -16,6 +20,7 @@ from mailrecall.recalls import progress, views
 from mailrecall.recalls.requests import Requested
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
+from services.recall.reconciling import reconcile
 from tests import company, correspondence, dispatch
 from tests.moving import Todo, open_work
 
@@ -98,3 +103,47 @@ def test_r12_r13_a_run_of_an_earlier_attempt_counts_nothing_of_the_next(process,
             ).fetchone()
             assert row == (stands,)
         connection.rollback()
+
+
+@pytest.mark.rule(9, 26)
+def test_r9_r26_a_run_that_reports_when_the_ledger_is_purged_changes_no_counts(process, databases):
+    firm = company.found(databases, people=2)
+    sender, bad = firm.people
+    message_id = correspondence.send(databases, sender, bad)
+    dispatch.run(process)
+    asked = correspondence.ask(databases, sender, message_id)
+    assert isinstance(asked, Requested)
+    with correspondence.withdrawal_fails(databases, bad):
+        dispatch.run(process)
+    with databases.control() as connection:
+        connection.execute("UPDATE recall SET purged_at = now() WHERE id = %s", (asked.recall.id,))
+
+        # begun before, it found nobody of whom the ledger told any more
+        progress.record_batch(connection, asked.recall.id, 1, {"0": {"gone": 1}}, attempt=1, now=clock.now())
+
+        view = views.get(connection, asked.recall.id)
+    assert view is not None
+    assert dict(view.tally.counts) == {Outcome.UNREACHABLE: 1}
+
+
+@pytest.mark.rule(9)
+def test_r9_work_that_was_put_aside_is_not_begun_anew_but_what_was_dropped_is(process, databases):
+    firm = company.found(databases, people=2)
+    message_id = correspondence.send(databases, *firm.people)
+    dispatch.run(process)
+    asked = correspondence.ask(databases, firm.people[0], message_id)
+    assert isinstance(asked, Requested)
+    with databases.control() as connection:
+        connection.execute("UPDATE outbox SET dead = true WHERE task = %s", (Task.PLAN,))
+    later = clock.now() + timedelta(minutes=2)
+
+    reconcile(process, now=later)
+    aside = [todo.task for todo in open_work(databases) if todo.args.get("recall_id") == asked.recall.id]
+    with databases.control() as connection:
+        connection.execute("DELETE FROM outbox WHERE task = %s", (Task.PLAN,))
+    reconcile(process, now=later)
+    again = [todo.task for todo in open_work(databases) if todo.args.get("recall_id") == asked.recall.id]
+    dispatch.run(process, now=later)
+
+    assert (aside, again) == ([Task.PLAN], [Task.PLAN])
+    assert correspondence.ledger(databases, asked.recall.id).counts == {Outcome.RECALLED: 1}
