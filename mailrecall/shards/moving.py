@@ -254,7 +254,7 @@ def mend(databases: Databases, message_id: int, batch: int, *, now: datetime) ->
                 reached.execute(_SQL["note_members"], new)
                 if claimed is not None:
                     reached.execute(_SQL["claim_likewise"], {**new, "recall_id": claimed[0]})
-                if claimed is not None and claimed[0] is not None:
+                if claimed is not None and _may_be_undone(control, claimed[0]):
                     # R26: no deposit brings it any more, and an undo may put copies there
                     carrying.send_messages(leaving, reached, [message_id])
                 faultpoints.before(Commit.MEND)
@@ -268,3 +268,9 @@ def mend(databases: Databases, message_id: int, batch: int, *, now: datetime) ->
         faultpoints.after(Commit.MEND_RECORD)
         log.info("shards.batch_mended", message_id=message_id, batch=batch, batches=len(divisions))
     return bool(divisions)
+
+
+def _may_be_undone(control: Connection[Any], recall_id: int | None) -> bool:
+    """Tell whether what a recall keeps out of mailboxes may still come in by an undo: then its content is needed."""
+    row = control.execute(_SQL["unpurged"], {"recall_id": recall_id}).fetchone()
+    return bool(row and row[0])

@@ -64,6 +64,9 @@ SELECT nextval('moved_batch')::int
 -- On the batch's shard.
 SELECT recall_id FROM deposit WHERE message_id = %(message_id)s AND batch = %(batch)s
 
+-- name: unpurged
+SELECT EXISTS (SELECT FROM recall WHERE id = %(recall_id)s AND purged_at IS NULL)
+
 -- name: forget_preparation
 -- R13: nobody is left there who waits for the decision. What it claimed stays claimed.
 DELETE FROM prepared WHERE message_id = %(message_id)s AND batch = %(batch)s
