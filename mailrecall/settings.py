@@ -140,7 +140,8 @@ class Settings(BaseModel):
     outbox_failures: int = Field(
         12,
         ge=1,
-        description="Failures, outages aside, after which work is put aside for an operator; two dead workers are one.",
+        description="Failures, outages aside, after which work is put aside for an operator;"
+        " tries in a row whose workers died are one.",
     )
     reconcile_every: float = Field(5.0, ge=0.5, le=_DAY, description="Seconds between two runs of the reconciler.")
     purge_every: float = Field(

@@ -8,7 +8,7 @@ SELECT EXISTS (SELECT FROM outbox WHERE id = %(work_id)s AND NOT dead)
 
 -- name: begin
 -- Read only: what is published for the first time, as nearly all work is, costs no write.
-SELECT attempts > 1 FROM outbox WHERE id = %(work_id)s AND NOT dead
+SELECT attempts > 1, published_at IS NULL FROM outbox WHERE id = %(work_id)s AND NOT dead
 
 -- name: begin_again
 -- Tells whether a try before this one, itself not the first, has begun and never ended. Workers that are killed now and then, and

@@ -34,7 +34,7 @@ def register(app: Celery, process: Process[Settings], task: Task, use_case: UseC
     """Make a use case a Celery task.
 
     A task delivered a second time finds its work closed and returns. One that fails has the failure written to its
-    outbox row, which is published again after a pause, and shows as failed in Flower. Two tries in a row that took
+    outbox row, which is published again after a pause, and shows as failed in Flower. Tries in a row that took
     their workers with them count as one that failed. One that a newer version wrote
     is put off, until a worker of that version gets it.
     """

@@ -53,7 +53,7 @@ class Standing(Enum):
     """What a worker finds of the work that it was given."""
 
     CLOSED = auto()
-    """It is done, or put aside."""
+    """It is done, or put aside, or is published again after a pause that a failure set."""
     OPEN = auto()
     """It is to be done."""
     UNENDED = auto()
@@ -105,7 +105,8 @@ def begin(connection: Connection[Any], work_id: int, *, redelivered: bool, patie
         now: the present moment.
     """
     row = connection.execute(_SQL["begin"], {"work_id": work_id}).fetchone()
-    if row is None:
+    # what killed its worker comes back at once, over and over, from each message that the broker still holds of it
+    if row is None or (redelivered and row[1]):
         return Standing.CLOSED
     if not (redelivered or row[0]):
         return Standing.OPEN
