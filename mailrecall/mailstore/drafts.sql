@@ -36,13 +36,16 @@ UPDATE copy SET folder = {drafts}, uid = NULL
    AND EXISTS (SELECT FROM draft WHERE mailbox_id = %(mailbox_id)s AND copy_id = %(copy_id)s)
 
 -- name: clear
--- The content stays where the owner made a copy of the draft (IMAP COPY), which shares it. What is then put in the draft's place
--- has no UID: another message to an IMAP client, as it has to be.
+-- Copies that the owner made of the draft (IMAP COPY) are of this version, which is none of the draft's any more: they stand alone
+-- from now on, and its content stays for them. What is then put in the draft's place has no UID: another message to an IMAP
+-- client, as it has to be.
 WITH copies AS (
     DELETE FROM copy WHERE mailbox_id = %(mailbox_id)s AND message_id = %(copy_id)s
+), duplicates AS (
+    DELETE FROM duplicate WHERE mailbox_id = %(mailbox_id)s AND origin_id = %(copy_id)s
 ), messages AS (
     DELETE FROM message WHERE id = %(copy_id)s RETURNING body_id
 )
-DELETE FROM body
- WHERE id IN (SELECT body_id FROM messages)
-   AND NOT EXISTS (SELECT FROM duplicate WHERE mailbox_id = %(mailbox_id)s AND origin_id = %(copy_id)s)
+DELETE FROM body b
+ WHERE b.id IN (SELECT body_id FROM messages)
+   AND NOT EXISTS (SELECT FROM message m JOIN copy c ON c.message_id = m.id WHERE m.body_id = b.id AND m.id <> %(copy_id)s)

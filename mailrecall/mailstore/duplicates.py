@@ -1,7 +1,8 @@
 """Copies that their owner made of copies (IMAP COPY), so that R2 to R9 hold for all of them together.
 
 A duplicate has a message id of its own. What is known of it is known of its origin too, and while one of them lives the
-origin's row stands for a living copy. Rows are locked in the order of their ids, origins first: as a withdrawal does.
+origin's row stands for a living copy. Both have one content: a draft that gets another is no origin any more
+(mailstore.drafts). Rows are locked in the order of their ids, origins first: as a withdrawal does.
 """
 
 from collections.abc import Mapping, Sequence
