@@ -74,7 +74,7 @@ def replace(connection: Connection[Any], mailbox_id: int, draft: Draft, saving: 
     """Put another version in the place of a draft that the caller has locked; return the new version's number."""
     version = draft.version + 1
     connection.execute(_SQL["update_draft"], _row(mailbox_id, draft.copy_id, saving, version, now=now))
-    connection.execute(_SQL["clear"], _keys(mailbox_id, draft.copy_id))
+    _clear(connection, mailbox_id, draft.copy_id)
     _put(connection, mailbox_id, draft.copy_id, saving)
     return version
 
@@ -87,12 +87,17 @@ def bring_back(connection: Connection[Any], mailbox_id: int, copy_id: int) -> No
 
 def remove(connection: Connection[Any], mailbox_id: int, copy_id: int) -> bool:
     """Remove a draft with its copy, wherever that lies; False when there is none, or none any more."""
-    keys = _keys(mailbox_id, copy_id)
-    if not connection.execute(_SQL["delete_draft"], keys).rowcount:
+    if not connection.execute(_SQL["delete_draft"], _keys(mailbox_id, copy_id)).rowcount:
         return False
-    connection.execute(_SQL["clear"], keys)
+    _clear(connection, mailbox_id, copy_id)
     announce_own(connection, mailbox_id, copy_id)
     return True
+
+
+def _clear(connection: Connection[Any], mailbox_id: int, copy_id: int) -> None:
+    keys = _keys(mailbox_id, copy_id)
+    connection.execute(_SQL["lock_copy"], keys)
+    connection.execute(_SQL["clear"], keys)
 
 
 def _put(connection: Connection[Any], mailbox_id: int, copy_id: int, saving: Saving) -> None:

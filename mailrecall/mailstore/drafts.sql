@@ -35,6 +35,10 @@ UPDATE copy SET folder = {drafts}, uid = NULL
  WHERE mailbox_id = %(mailbox_id)s AND message_id = %(copy_id)s AND facts & {deleted} = 0 AND folder <> {drafts}
    AND EXISTS (SELECT FROM draft WHERE mailbox_id = %(mailbox_id)s AND copy_id = %(copy_id)s)
 
+-- name: lock_copy
+-- Before `clear`, which sees what was committed when it begins: a copy of the draft that is being made (IMAP COPY) holds this row.
+SELECT FROM copy WHERE mailbox_id = %(mailbox_id)s AND message_id = %(copy_id)s FOR UPDATE
+
 -- name: clear
 -- Copies that the owner made of the draft (IMAP COPY) are of this version, which is none of the draft's any more: they stand alone
 -- from now on, and its content stays for them. What is then put in the draft's place has no UID: another message to an IMAP

@@ -1,6 +1,7 @@
 """R28: copies that the author of a draft made of it (IMAP COPY) stay what they were, whatever becomes of the draft."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,8 +11,10 @@ from mailrecall.domain.copies import Folder
 from mailrecall.mailstore import imap, reading, residence
 from mailrecall.mailstore.imap import Place
 from mailrecall.postgres.databases import Databases
+from mailrecall.settings import Settings
 from tests import company
 from tests.drafting import create, duplicate, save, send, shown
+from tests.locks import until_somebody_waits_for_a_lock
 
 CHANGES = pytest.mark.parametrize(("change", "folder"), [(save, Folder.DRAFTS), (send, Folder.SENT)])
 
@@ -62,3 +65,21 @@ def test_r28_a_version_is_gone_with_its_last_copy(databases: Databases, author: 
     with databases.shard(author.shard) as shard:
         left = shard.execute("SELECT count(*) FROM body WHERE content = 'soon gone'").fetchone()
     assert left == (0,)
+
+
+@pytest.mark.rule(28)
+@CHANGES
+def test_r28_a_copy_that_is_made_while_the_draft_changes_keeps_its_content(
+    settings: Settings, databases: Databases, author: Account, change: Change, folder: Folder
+):
+    copy_id = create(databases, author, "first")
+    shown(databases, author, Folder.DRAFTS)  # gives it a UID
+    with ThreadPoolExecutor(1) as threads:
+        with residence.mailbox(databases, author) as shard:
+            duplicate(databases, shard, author)
+            changing = threads.submit(change, databases, author, copy_id, "second")
+            until_somebody_waits_for_a_lock(settings, shard=author.shard)
+        changing.result()
+
+    assert [content for _, content in shown(databases, author, folder)] == [b"second"]
+    assert shown(databases, author, Folder.ARCHIVE) == [(1, b"first")]
