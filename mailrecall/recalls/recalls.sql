@@ -31,6 +31,10 @@ SELECT m.id, m.sender_account_id, m.organisation_id, m.channel, m.accepted_at,
 -- R12: one a message, until all of it was undone (R26); from then on it is as if nobody had asked.
 SELECT id, requested_by, organisation_id FROM recall WHERE message_id = %(message_id)s AND undone_at IS NULL
 
+-- name: count_in_turn
+-- R10: of an account's requests at the same time, each counts those before it. A statement of its own: the next one sees them.
+SELECT pg_advisory_xact_lock(1945, %(account_id)s)
+
 -- name: recent_recalls
 -- What was asked for in one go counts once (R21).
 SELECT (SELECT count(*) FROM recall WHERE requested_by = %(account_id)s AND requested_at > %(since)s AND request_id IS NULL)

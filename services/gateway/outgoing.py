@@ -33,6 +33,8 @@ def send(
 
     Raises:
         Problem: a recipient cannot get it, or it is too large; nothing is stored then.
+        psycopg.OperationalError: a database does not answer. What was to wait may be left as a draft: it may have been
+            accepted, too, and then it is what can be taken back.
     """
     recipients = sending.resolve(process, message.addressees)
     content = sending.composed(process.settings, author, message, None, now=now)

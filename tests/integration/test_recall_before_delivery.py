@@ -8,7 +8,7 @@ import pytest
 
 from mailrecall import clock
 from mailrecall.domain.outcomes import Outcome
-from mailrecall.domain.recalls import Result, State
+from mailrecall.domain.recalls import Refusal, Refused, Result, State
 from mailrecall.messages import delivery, expansion
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
@@ -207,6 +207,22 @@ def test_r12_a_repeat_and_the_plan_do_not_wait_for_each_other_in_a_circle(proces
         view = views.get(connection, asked.recall.id)
     assert view is not None
     assert view.state is State.SETTLED
+
+
+@pytest.mark.rule(10)
+def test_r10_requests_at_the_same_time_count_each_other(process, settings, databases):
+    firm = company.found(databases, people=2, switches={"recalls_per_hour": 1})
+    one, other = (correspondence.send(databases, *firm.people) for _ in range(2))
+    with ThreadPoolExecutor(1) as threads, databases.control() as asking:
+        assert isinstance(correspondence.ask_on(asking, firm.people[0], one), Requested)
+        second = threads.submit(correspondence.ask, databases, firm.people[0], other)
+        until_somebody_waits_for_a_lock(settings)
+        asking.commit()
+        refused = second.result(timeout=60)
+    dispatch.run(process)
+
+    assert isinstance(refused, Refused)
+    assert refused.refusal is Refusal.RATE_LIMITED
 
 
 @pytest.mark.rule(11)
