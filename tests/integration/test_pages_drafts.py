@@ -6,8 +6,10 @@ import re
 import pytest
 
 from mailrecall.directory import accounts
+from mailrecall.mailstore import residence
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
+from services.gateway import drafting
 from tests import company as companies
 from tests.browsing import Visitor
 from tests.company import Company
@@ -79,3 +81,18 @@ def test_r28_what_was_sent_from_another_window_is_not_sent_again(web, firm, alic
         assert f'name="draft_id" value="{number}"' in again.get_data(as_text=True)
         assert alice.submit("/compose/save", form).status_code == again.status_code
     assert text(alice, "/mail/sent").count("Only once") == 1
+
+
+@pytest.mark.rule(28)
+def test_r28_what_another_window_saves_in_that_moment_is_not_sent(web, firm, alice, monkeypatch):
+    number = alice.submit("/compose/save", {"to": firm.people[1].address, "text": "x"}).location.rpartition("/")[2]
+    send = drafting.send
+
+    def send_late(process, author, copy_id, *rest, **more):
+        with residence.mailbox(process.databases, author) as shard:
+            shard.execute("UPDATE draft SET version = version + 1 WHERE copy_id = %s", (copy_id,))
+        return send(process, author, copy_id, *rest, **more)
+
+    monkeypatch.setattr(drafting, "send", send_late)
+    form = {"to": firm.people[1].address, "subject": "Mine", "text": "x", "draft_id": number, "version": "1"}
+    assert alice.submit("/compose/send", form).status_code == 412

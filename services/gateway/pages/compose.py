@@ -117,7 +117,11 @@ def send() -> AnyResponse:
     saved: Saved | None = None
     try:
         saved = _save(exact=False)
-        sent = drafting.send(process(), account(), saved.draft.copy_id, _any, delay=None, now=clock.now())
+        shown = saved.draft.version
+        # not what another window has saved since
+        sent = drafting.send(
+            process(), account(), saved.draft.copy_id, lambda version: version == shown, delay=None, now=clock.now()
+        )
     except Problem as problem:
         return _failed(problem, saved)
     return _sent(sent)
