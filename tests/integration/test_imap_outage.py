@@ -84,6 +84,42 @@ def test_an_idling_client_hears_the_news_once_the_store_answers_again(
         assert client.told() == rb"* 2 FETCH (FLAGS (\Recent \Seen))"
 
 
+@contextmanager
+def no_look(databases: Databases, reader: Account, client: Client) -> Iterator[None]:
+    """Let nobody look at the inbox, where something new waits for its UID; other folders can be put into."""
+    settings = databases.settings
+    with psycopg.connect(settings.shard_urls[reader.shard]) as connection:
+        connection.execute("SELECT FROM folder WHERE mailbox_id = %s AND folder = 1 FOR UPDATE", (reader.id,))
+        deliver(databases, settings, PLAIN, company.found(databases, people=1).people[0], reader)
+        # from the first look that fails, each command looks
+        assert poll(lambda: client.noop()[0] == "NO", timeout=PATIENCE)
+        yield
+        connection.rollback()
+
+
+@pytest.mark.parametrize(
+    ("command", "left"),
+    [
+        (lambda client: client.append("Archive", "", "", PLAIN), [1, 2, 3]),
+        (lambda client: client.uid("COPY", "1", "Archive"), [1, 2, 3]),
+        (lambda client: client.uid("MOVE", "1", "Archive"), [2, 3]),
+    ],
+    ids=["append", "copy", "move"],
+)
+def test_what_was_put_into_a_folder_is_not_refused_because_the_next_look_failed(
+    command, left, databases: Databases, server: Imap, reader: Account
+):
+    with Client(server.address, reader) as client:
+        with no_look(databases, reader, client):
+            status, words = command(client)
+            assert status == "OK", words
+            assert any(client.response(code)[1][0] for code in ("APPENDUID", "COPYUID"))
+            assert client.response("EXPUNGE")[1] == [None if 1 in left else b"1"]
+        assert client.noop()[0] == "OK"
+        assert client.uids() == left
+        assert client.open_folder("Archive") == 1
+
+
 def newest_first(databases: Databases, reader: Account) -> list[int]:
     with databases.shard(reader.shard) as shard:
         return [

@@ -114,7 +114,7 @@ class Session(SessionInterface):
     ) -> tuple[AppendUid, SelectedMailbox | None]:
         """Store messages of the owner's own; no recall reaches them."""
         placed = await self._desk.run(self._mailbox.append, _folder(name, try_create=True), messages)
-        return AppendUid(placed.uid_validity, [uid for _, uid in placed.uids]), await self._shown.tell(selected)
+        return AppendUid(placed.uid_validity, [uid for _, uid in placed.uids]), await self._shown.tell_after(selected)
 
     async def select_mailbox(self, name: str, readonly: bool = False) -> tuple[MailboxSnapshot, SelectedMailbox]:
         """Open a folder."""
@@ -199,7 +199,9 @@ class Session(SessionInterface):
     ) -> tuple[CopyUid | None, SelectedMailbox]:
         """Make duplicates."""
         into = _folder(mailbox, try_create=True)
-        return await self._put(selected, partial(self._mailbox.copy, selected.lookup, into=into), sequence_set)
+        placed = await self._put(selected, partial(self._mailbox.copy, selected.lookup, into=into), sequence_set)
+        await self._shown.tell_after(selected, anew=True)
+        return _copy_uid(placed), selected
 
     async def move_messages(
         self, selected: SelectedMailbox, sequence_set: SequenceSet, mailbox: str
@@ -208,7 +210,9 @@ class Session(SessionInterface):
         if selected.readonly:
             raise MailboxReadOnly
         into = _folder(mailbox, try_create=True)
-        return await self._put(selected, partial(self._mailbox.move, selected.lookup, into=into), sequence_set)
+        placed = await self._put(selected, partial(self._mailbox.move, selected.lookup, into=into), sequence_set)
+        await self._shown.tell_after(selected, anew=True, gone=[uid for uid, _ in placed.uids])
+        return _copy_uid(placed), selected
 
     async def update_flags(
         self,
@@ -261,13 +265,8 @@ class Session(SessionInterface):
                 found.append((seq, message))
         return found
 
-    async def _put(
-        self, selected: SelectedMailbox, how: Any, sequence_set: SequenceSet
-    ) -> tuple[CopyUid | None, SelectedMailbox]:
-        uids = [held.uid for _, held in self._shown.named(selected, sequence_set)]
-        placed: Placed = await self._desk.run(how, uids=uids)
-        await self._shown.look(selected)
-        return CopyUid(placed.uid_validity, placed.uids) if placed.uids else None, selected
+    async def _put(self, selected: SelectedMailbox, how: Callable[..., Placed], sequence_set: SequenceSet) -> Placed:
+        return await self._desk.run(how, uids=[held.uid for _, held in self._shown.named(selected, sequence_set)])
 
     def _snapshot(self, folder: Folder, view: View, *, readonly: bool) -> MailboxSnapshot:
         unseen = [number for number, held in enumerate(view.messages, 1) if Flag.SEEN not in held.flags]
@@ -283,6 +282,10 @@ class Session(SessionInterface):
             unseen[0] if unseen else None,
             view.next_uid,
         )
+
+
+def _copy_uid(placed: Placed) -> CopyUid | None:
+    return CopyUid(placed.uid_validity, placed.uids) if placed.uids else None
 
 
 def _folder(name: str, *, try_create: bool = False) -> Folder:

@@ -10,7 +10,7 @@ from pymap.selected import SelectedMailbox
 
 from mailrecall.domain.copies import Folder
 from mailrecall.mailstore.imap import Held, View
-from services.delivery.imap.desk import Desk, MailboxDesk
+from services.delivery.imap.desk import Desk, MailboxDesk, UnavailableError
 from services.delivery.imap.message import FLAGS, ImapMessage
 
 
@@ -62,6 +62,25 @@ class Shown:
             else:
                 self._update(selected, (), ())
         return selected
+
+    async def tell_after(
+        self, selected: SelectedMailbox | None, *, anew: bool = False, gone: Collection[int] = ()
+    ) -> SelectedMailbox | None:
+        """Tell what `tell` tells, after a change that is committed: were it refused now, a client would make it twice.
+
+        Args:
+            selected: the open folder.
+            anew: whether to look again in any case.
+            gone: UIDs that the change took out of the folder, known also where no look comes about.
+        """
+        try:
+            return await self.tell(selected, anew=anew)
+        except UnavailableError:  # the next command looks again
+            if selected is not None:
+                gone = self._known.keys() & set(gone)
+                self._known = {uid: held for uid, held in self._known.items() if uid not in gone}
+                self._update(selected, (), gone)
+            return selected
 
     async def look(self, selected: SelectedMailbox) -> View:
         """Bring what the client is shown to the present."""
