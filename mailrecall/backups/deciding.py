@@ -1,7 +1,8 @@
 """R13: decisions that the control database has forgotten, told by the shards that have carried them out.
 
 A recall of which one shard has done its part is carried out on all others, or left alone on all others, as it was
-decided: else half of it would be gone (docs/all-or-nothing.md).
+decided: else half of it would be gone (docs/all-or-nothing.md). A recall that no shard has carried out is decided anew,
+by what all shards say then.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,9 +10,11 @@ from datetime import datetime, timedelta
 
 from mailrecall.domain.recalls import Verdict
 from mailrecall.mailstore.preparation import CarriedOut, carried_out_here
+from mailrecall.outbox import store as outbox
+from mailrecall.outbox import work
 from mailrecall.postgres import queries
 from mailrecall.postgres.databases import Databases
-from mailrecall.recalls import all_or_nothing
+from mailrecall.recalls import all_or_nothing, lanes
 from mailrecall.recalls.decisions import Attempt
 
 _SQL = queries.load(__package__, "deciding.sql")
@@ -38,6 +41,32 @@ def decide_again(databases: Databases, *, since: datetime, deadline: timedelta, 
             if known is None or _weight(known) < _weight(told):
                 forgotten[told.recall_id] = told
     return sum(_remember(databases, told, deadline_at=now + deadline, now=now) for told in forgotten.values())
+
+
+def prepare_again(databases: Databases, *, deadline: timedelta, now: datetime) -> int:
+    """Ask the shards once more for what is not decided: what they said before may hold no longer.
+
+    A reader goes by a forgotten `release` before any shard has carried it out, and a restored shard may have forgotten
+    its preparation: either way copies can have been read since. Comes after `decide_again`; the services are stopped.
+
+    Args:
+        databases: control and shards.
+        deadline: how long shards have to answer (R9).
+        now: the present moment.
+
+    Returns:
+        how many batches are asked about again.
+    """
+    with databases.control() as control:
+        rows = control.execute(_SQL["prepare_again"]).fetchall()
+        ids = {recall_id for recall_id, _, _ in rows}
+        control.execute(_SQL["give_time"], {"ids": sorted(ids), "deadline_at": now + deadline})
+        small = {recall_id: lanes.is_small(control, recall_id) for recall_id in ids}
+        todo = [
+            work.prepare(recall_id, batch, shard, small=small[recall_id]) for recall_id, batch, shard in sorted(rows)
+        ]
+        outbox.add(control, todo, due_at=now)
+    return len(rows)
 
 
 def _weight(told: CarriedOut) -> tuple[int, bool]:

@@ -1,3 +1,15 @@
+-- name: prepare_again
+-- Batches that all qualified when their shard was asked, of recalls that are not decided: they are asked again. A decision that was
+-- forgotten may have let readers keep a copy; a shard that was restored may have forgotten what it prepared.
+UPDATE recall_batch b SET prepared_attempt = 0
+  FROM recall r
+ WHERE r.id = b.recall_id AND r.state <> 'settled' AND b.state = 'pending' AND b.prepared_attempt = r.attempt
+   AND NOT EXISTS (SELECT FROM decision d WHERE d.recall_id = r.id AND d.attempt = r.attempt)
+RETURNING b.recall_id, b.batch, b.shard
+
+-- name: give_time
+UPDATE recall SET deadline_at = greatest(deadline_at, %(deadline_at)s) WHERE id = ANY (%(ids)s::bigint[])
+
 -- name: forgotten
 -- On the control database: attempts that it does not know, or has not decided. Every recall that is settled was decided, if it is
 -- one of those that are.

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mailrecall import logs
-from mailrecall.backups.deciding import decide_again
+from mailrecall.backups.deciding import decide_again, prepare_again
 from mailrecall.domain.batches import FIRST_MOVED
 from mailrecall.mailstore import preparation
 from mailrecall.mailstore.batch import Batch
@@ -44,6 +44,8 @@ class Findings:
     """Batches of undos that a shard had forgotten: their copies were gone, and come back (R26)."""
     decided_again: int = 0
     """Recalls whose decision (R13) the control database had forgotten, and a shard has carried out."""
+    prepared_again: int = 0
+    """Batches of such recalls that nobody has decided: their shards are asked once more whether all copies qualify."""
     let_go: int = 0
     """Batches that were prepared on a shard for a decision (R13) that the control database cannot come to any more."""
     lost_messages: set[int] = field(default_factory=set)
@@ -73,6 +75,7 @@ def reconcile(databases: Databases, *, since: datetime, deadline: timedelta, now
     _use_no_number_twice(databases)
     # before anything is let go: what waits for a decision that another shard has carried out is to go along
     found = Findings(decided_again=decide_again(databases, since=since, deadline=deadline, now=now))
+    found.prepared_again = prepare_again(databases, deadline=deadline, now=now)
     for shard in databases.shards:
         # first: a deposit that was claimed is free again
         found.let_go += _let_go(databases, shard)
@@ -102,6 +105,7 @@ def reconcile(databases: Databases, *, since: datetime, deadline: timedelta, now
         withdrawn_again=found.withdrawn_again,
         restored_again=found.restored_again,
         decided_again=found.decided_again,
+        prepared_again=found.prepared_again,
         let_go=found.let_go,
         lost=len(found.lost_messages),
         unknown_messages=len(found.unknown_messages),

@@ -70,7 +70,8 @@ def _tell(found: Findings) -> None:
     click.echo(
         f"Batches delivered again: {found.deposited_again}; authors' copies: {found.filed_again}; batches of recalls"
         f" carried out again: {found.withdrawn_again}; of undos: {found.restored_again}; let go:"
-        f" {found.let_go}; recalls decided again: {found.decided_again}."
+        f" {found.let_go}; recalls decided again: {found.decided_again}; batches prepared again:"
+        f" {found.prepared_again}."
         " Start the workers first; let people in when the outbox is empty."
     )
     for numbers, what in (

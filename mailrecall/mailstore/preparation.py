@@ -43,6 +43,9 @@ class Prepared(Enum):
     """Every copy in scope qualifies, and waits for the decision; or none was delivered yet, nor will be before it."""
     REFUSED = "refused"
     """Some copy has to stay, or is gone; nothing waits."""
+    BROKEN = "broken"
+    """An earlier run prepared the batch, and a copy of it has to stay since: it was decided that all stay, whether or
+    not anybody remembers. What else the earlier run prepared waits until that is carried out."""
     OVER = "over"
     """The recall was decided, and the decision carried out here; nothing waits."""
 
@@ -58,7 +61,7 @@ class CarriedOut:
     """None where nothing went and nothing had a reason to stay: nobody was in scope (R1), or every copy failed (R9)."""
 
 
-class _NothingWaitsError(Exception):
+class _NotReadyError(Exception):
     """Rolls back what was written so far."""
 
     def __init__(self, why: Prepared) -> None:
@@ -67,14 +70,14 @@ class _NothingWaitsError(Exception):
 
 
 def prepare(connection: Connection[Any], batch: Batch, *, now: datetime) -> Prepared:
-    """Prepare a batch in the caller's transaction; a second time finds what the first did."""
+    """Prepare a batch in the caller's transaction; a second time finds what the first did, and looks at it again."""
     deciding = _STATEMENTS.enter(connection, batch)
     try:
         # a block of its own: on a refusal nothing of it may stay
         with connection.transaction():
             _prepare(connection, deciding, batch, now=now)
-    except _NothingWaitsError as nothing:
-        return nothing.why
+    except _NotReadyError as not_ready:
+        return not_ready.why
     return Prepared.READY
 
 
@@ -82,15 +85,16 @@ def _prepare(connection: Connection[Any], deciding: Mapping[str, bytes], batch: 
     keys: dict[str, object] = {**batch.keys, "now": now}
     begun = connection.execute(_SQL["begin"], keys).rowcount
     if connection.execute(_SQL["is_over"], keys).fetchone() is not None:
-        raise _NothingWaitsError(Prepared.OVER)
-    if not begun:
-        return  # an earlier run did it
+        raise _NotReadyError(Prepared.OVER)
     if connection.execute(_SQL["claim_deposit"], keys).rowcount:
         return
     wanted = batch.recipients - len(batch.out_of_scope)
-    qualifying = connection.execute(deciding["count_qualifying"], keys).fetchone()
-    if qualifying is None or qualifying[0] != wanted or connection.execute(deciding["mark"], keys).rowcount != wanted:
-        raise _NothingWaitsError(Prepared.REFUSED)
+    qualifying, marked = connection.execute(deciding["count_qualifying"], keys).fetchall()[0]
+    if not begun and qualifying == marked == wanted:
+        return  # an earlier run did it
+    # after an earlier run a release may have been decided and forgotten: what a reader did is then all that tells of it
+    if qualifying != wanted or connection.execute(deciding["mark"], keys).rowcount != wanted:
+        raise _NotReadyError(Prepared.REFUSED if begun else Prepared.BROKEN)
     if connection.execute(_SQL["has_duplicates"], keys).fetchone() is not None:
         connection.execute(_SQL["mark_duplicates"], keys)
     # open sessions look again, and from then on each time they are asked

@@ -26,8 +26,9 @@ INSERT INTO deposit (message_id, batch, recall_id) VALUES (%(message_id)s, %(bat
 ON CONFLICT (message_id, batch) DO UPDATE SET recall_id = excluded.recall_id WHERE deposit.recall_id = excluded.recall_id
 
 -- name: count_qualifying
--- Before anything is written: most recalls that fail, fail here.
-SELECT count(*) FROM copy
+-- Before anything is written: most recalls that fail, fail here. A second run finds what the first one marked, and whether all of it
+-- still qualifies.
+SELECT count(*), count(*) FILTER (WHERE facts & {PREPARED} <> 0) FROM copy
  WHERE message_id = %(message_id)s AND mailbox_id BETWEEN %(first)s AND %(last)s AND facts & {BLOCKING} = 0
    AND mailbox_id <> ALL (%(out_of_scope)s::int[]){MEMBERS}
 

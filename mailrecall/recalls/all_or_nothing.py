@@ -49,11 +49,26 @@ def decide_what_was_never_sent(connection: Connection[Any], recall_id: int, *, n
 
 
 def record_prepared(
-    connection: Connection[Any], attempt: Attempt, batch: int, shard: int, *, qualifies: bool, now: datetime
+    connection: Connection[Any],
+    attempt: Attempt,
+    batch: int,
+    shard: int,
+    *,
+    qualifies: bool,
+    marked: bool,
+    now: datetime,
 ) -> Verdict | None:
     """Record what a shard said of a batch. One refusal decides, and so does the last consent.
 
-    A consent that comes too late may have marked copies of a batch that was let go before: that is done once more.
+    Args:
+        connection: to the control database, in the caller's transaction.
+        attempt: what the batch was prepared for.
+        batch: its number.
+        shard: where it is.
+        qualifies: whether all of it can go.
+        marked: whether copies wait there, from this run or an earlier one. Of a batch that was let go before that is
+            done once more.
+        now: the present moment.
 
     Returns:
         the decision, if this made it or found it made.
@@ -64,7 +79,7 @@ def record_prepared(
     if state is None:
         return None
     late = state.attempt != attempt  # a run of an earlier attempt's task, long after
-    if qualifies and (late or state.verdict is Verdict.RELEASE):
+    if marked and (late or state.verdict is Verdict.RELEASE):
         let_go_again(connection, attempt.recall_id, batch, shard, now=now)
     if late or state.verdict is not None:
         return None if late else state.verdict

@@ -47,7 +47,10 @@ def prepare_batch(
         elif prepared is not Prepared.OVER:
             attempt = Attempt(recall_id, planned.attempt)
             qualifies = prepared is Prepared.READY
-            verdict = all_or_nothing.record_prepared(connection, attempt, batch, shard, qualifies=qualifies, now=now)
+            marked = prepared is not Prepared.REFUSED
+            verdict = all_or_nothing.record_prepared(
+                connection, attempt, batch, shard, qualifies=qualifies, marked=marked, now=now
+            )
         elif planned.state == "unreachable":
             # an earlier run of this may have died after its shard, with copies marked that were let go before
             all_or_nothing.let_go_again(connection, recall_id, batch, shard, now=now)
