@@ -166,6 +166,18 @@ def change(
     return look(databases, owner, copy_id)
 
 
+def put_into_trash(databases: Databases, owner: Account, copy_id: int) -> None:
+    """Put a message into the trash, and leave it there if that is where it lies.
+
+    Raises:
+        Problem: there is no such message in this mailbox.
+    """
+    with residence.mailbox(databases, owner) as shard:
+        found = reading.move(shard, owner.id, copy_id, Folder.TRASH)
+    if not found:
+        raise not_found("message")
+
+
 def delete(databases: Databases, owner: Account, copy_id: int, *, permanent: bool, now: datetime) -> Removal:
     """Put a message into the trash, or delete it for good when it lies there or `permanent` asks for it.
 

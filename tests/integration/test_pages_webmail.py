@@ -157,6 +157,15 @@ def test_deleting_puts_into_the_trash_and_from_there_away(web, firm, bob):
     assert bob.get(trashed).status_code == 404
 
 
+def test_deleting_twice_from_the_same_page_deletes_nothing_for_good(web, firm, bob):
+    send(web, firm.people[0], [firm.people[1]], "Clicked twice")
+    address = newest(bob, "inbox")
+    for _ in range(2):
+        assert bob.submit(f"{address}/delete").location == "/mail/inbox"
+    assert "Clicked twice" in text(bob, "/mail/trash")
+    assert bob.submit(f"{address.replace('inbox', 'nowhere')}/delete").status_code == 404
+
+
 def test_moving_keeps_to_folders_that_exist(web, firm, bob):
     send(web, firm.people[0], [firm.people[1]], "To be filed")
     address = newest(bob, "inbox")

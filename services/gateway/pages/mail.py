@@ -98,7 +98,12 @@ def attachment(slug: str, copy_id: int, index: int) -> AnyResponse:
 @blueprint.post("/<slug>/<copy_id:copy_id>/delete")
 def delete(slug: str, copy_id: int) -> AnyResponse:
     """Put a message into the trash, and from there out of the world."""
-    removal = mailbox.delete(process().databases, account(), copy_id, permanent=False, now=clock.now())
+    removal = Removal.TRASHED
+    if _folder(slug) is Folder.TRASH:
+        removal = mailbox.delete(process().databases, account(), copy_id, permanent=False, now=clock.now())
+    else:
+        # only the page of the trash offers to delete for good: a second click on another's asks for nothing more
+        mailbox.put_into_trash(process().databases, account(), copy_id)
     sessions.notify(_("Deleted for good.") if removal is Removal.FOR_GOOD else _("Moved to Trash."))
     return _back_to(slug)
 
