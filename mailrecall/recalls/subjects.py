@@ -23,7 +23,7 @@ def subject_of(connection: Connection[Any], message_id: int, policy: Policy) -> 
 
 
 def recent_recalls(connection: Connection[Any], requester: Requester, *, now: datetime) -> int:
-    """R10: return how many recalls an account asked for in the last hour. Its other requests wait for this one's end."""
+    """R10: return how many recalls an account asked for in an hour. Its other requests wait for this one's end."""
     connection.execute(_SQL["count_in_turn"], {"account_id": requester.account_id})
     keys = {"account_id": requester.account_id, "since": now - timedelta(hours=1)}
     row = connection.execute(_SQL["recent_recalls"], keys).fetchone()
