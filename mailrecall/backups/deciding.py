@@ -7,6 +7,7 @@ by what all shards say then.
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from mailrecall.domain.recalls import Verdict
 from mailrecall.mailstore.preparation import CarriedOut, carried_out_here
@@ -22,6 +23,13 @@ _SQL = queries.load(__package__, "deciding.sql")
 _PAGE = 5000
 
 
+class _Told(NamedTuple):
+    """What shards tell of a recall; the greater one stands."""
+
+    attempt: int
+    committed: bool
+
+
 def decide_again(databases: Databases, *, since: datetime, deadline: timedelta, now: datetime) -> int:
     """Write down what shards have carried out and the control database has forgotten; the services are stopped.
 
@@ -34,13 +42,18 @@ def decide_again(databases: Databases, *, since: datetime, deadline: timedelta, 
     Returns:
         how many decisions there are again.
     """
-    forgotten: dict[int, CarriedOut] = {}
+    forgotten: dict[int, _Told] = {}
     for shard in databases.shards:
-        for told in _forgotten(databases, shard, since):
-            known = forgotten.get(told.recall_id)
-            if known is None or _weight(known) < _weight(told):
-                forgotten[told.recall_id] = told
-    return sum(_remember(databases, told, deadline_at=now + deadline, now=now) for told in forgotten.values())
+        for done in _forgotten(databases, shard, since):
+            if done.verdict is None:
+                continue  # nothing went there, nor stayed: it tells nothing, and must not hide what another tells
+            # the last attempt counts; of that, what was taken: a restored shard may have found reasons to stay
+            told = _Told(done.attempt, done.verdict is Verdict.COMMIT)
+            forgotten[done.recall_id] = max(told, forgotten.get(done.recall_id, told))
+    return sum(
+        _remember(databases, recall_id, told, deadline_at=now + deadline, now=now)
+        for recall_id, told in forgotten.items()
+    )
 
 
 def prepare_again(databases: Databases, *, deadline: timedelta, now: datetime) -> int:
@@ -69,17 +82,11 @@ def prepare_again(databases: Databases, *, deadline: timedelta, now: datetime) -
     return len(rows)
 
 
-def _weight(told: CarriedOut) -> tuple[int, bool]:
-    """The last attempt counts; of that, what was taken: a shard that was restored may have found reasons to stay."""
-    return told.attempt, told.verdict is Verdict.COMMIT
-
-
-def _remember(databases: Databases, told: CarriedOut, *, deadline_at: datetime, now: datetime) -> bool:
-    if told.verdict is None:
-        return False  # nothing went: no other shard has to know
-    attempt = Attempt(told.recall_id, told.attempt)
+def _remember(databases: Databases, recall_id: int, told: _Told, *, deadline_at: datetime, now: datetime) -> bool:
+    attempt = Attempt(recall_id, told.attempt)
+    verdict = Verdict.COMMIT if told.committed else Verdict.RELEASE
     with databases.control() as control:
-        return all_or_nothing.remember(control, attempt, told.verdict, deadline_at=deadline_at, now=now) is not None
+        return all_or_nothing.remember(control, attempt, verdict, deadline_at=deadline_at, now=now) is not None
 
 
 def _forgotten(databases: Databases, shard: int, since: datetime) -> Iterator[CarriedOut]:

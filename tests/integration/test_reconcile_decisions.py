@@ -1,6 +1,7 @@
 """R13: decisions that the control database forgot, as after a failover that lost commits: the shards tell of them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -130,6 +131,42 @@ def test_r13_a_batch_of_people_out_of_scope_neither_tells_of_a_decision_nor_hold
         ledger = correspondence.ledger(process.databases, recall_id)
         assert ledger.counts == {Outcome.RECALLED: PEOPLE, Outcome.EXTERNAL: PEOPLE}
         assert prepared(process.databases) == set()
+
+
+@pytest.mark.rule(1, 13)
+def test_r13_a_batch_of_people_out_of_scope_hides_no_release_that_another_tells_of(
+    installation: Installation, company: Company
+):
+    process = installation.process
+    strangers = companies.found(process.databases, people=2).people
+    with process.databases.control() as connection:
+        for shard, those in enumerate((strangers, company.people)):
+            connection.execute("UPDATE account SET shard = %s WHERE id = ANY (%s)", (shard, [one.id for one in those]))
+    people = [replace(one, shard=1) for one in company.people]
+    message_id = correspondence.send(process.databases, company.postmaster, *people, *strangers)
+    run_all(process)
+    recall_id = ask(process, company, message_id)
+    dispatch.run(process, Task.PLAN)
+    todo = open_work(process.databases)
+    (outside,) = [one for one in todo if one.args["shard"] == 0]
+    assert all(run_one(process, one) for one in todo if one != outside)
+    older = installation.back_up(installation.settings.control_url)
+    with process.databases.control() as connection:
+        decisions.decide(connection, Attempt(recall_id, 1), Verdict.RELEASE, now=clock.now())
+    inside = min(one.args["batch"] for one in todo if one != outside)
+    for one in open_work(process.databases):
+        if one.task == Task.WITHDRAW and one.args["batch"] in (outside.args["batch"], inside):
+            assert run_one(process, one)
+
+    with installation.restored(control=older) as process:
+        assert reconciled(process).decided_again == 1
+        assert verdict(process, recall_id) is Verdict.RELEASE
+        run_all(process)
+        counts = correspondence.ledger(process.databases, recall_id).counts
+        assert counts == {Outcome.VETOED: PEOPLE, Outcome.EXTERNAL: len(strangers)}
+        assert len(copies(process.databases, message_id)) == PEOPLE + len(strangers)
+        assert prepared(process.databases) == set()
+        assert reconciled(process) == Findings()
 
 
 @pytest.mark.rule(12, 13)
