@@ -52,7 +52,8 @@ def delete_for_good(
 ) -> int:
     """Delete copies for good, in the caller's shard transaction.
 
-    A duplicate's row goes. An origin with a living duplicate takes that one's place. Any other copy stays as a record.
+    A duplicate's row goes. An origin with a living duplicate takes that one's place, unless it is a draft (R28). Any
+    other copy stays as a record.
 
     Args:
         connection: to the mailbox's shard.
@@ -74,6 +75,7 @@ def delete_for_good(
     if not living:
         return 0
     parameters["copy_ids"] = living
+    connection.execute(_SQL["let_copies_of_drafts_stand_alone"], parameters)
     gone = {copy_id for (copy_id,) in connection.execute(_SQL["drop_duplicates"], parameters)}
     left = [copy_id for copy_id in living if copy_id not in gone]
     marked = [copy_id for copy_id in left if not _take_place_of_duplicate(connection, mailbox_id, copy_id)]

@@ -28,6 +28,12 @@ SELECT message_id FROM copy
  WHERE mailbox_id = %(mailbox_id)s AND message_id = ANY (%(copy_ids)s::bigint[]) AND facts & {deleted} = 0
    AND facts & {prepared} <> 0 AND (%(folder)s::smallint IS NULL OR folder = %(folder)s)
 
+-- name: let_copies_of_drafts_stand_alone
+-- A draft may yet be sent, or saved once more, which clears its row wherever that lies: it takes no other one's place.
+DELETE FROM duplicate d USING draft f
+ WHERE d.mailbox_id = %(mailbox_id)s AND d.origin_id = ANY (%(copy_ids)s::bigint[])
+   AND f.mailbox_id = d.mailbox_id AND f.copy_id = d.origin_id
+
 -- name: drop_duplicates
 WITH dropped AS (
     DELETE FROM duplicate

@@ -8,12 +8,12 @@ import pytest
 from mailrecall import clock
 from mailrecall.directory.lookup import Account
 from mailrecall.domain.copies import Folder
-from mailrecall.mailstore import imap, reading, residence
+from mailrecall.mailstore import drafts, imap, reading, residence
 from mailrecall.mailstore.imap import Place
 from mailrecall.postgres.databases import Databases
 from mailrecall.settings import Settings
 from tests import company
-from tests.drafting import create, duplicate, save, send, shown
+from tests.drafting import create, duplicate, save, saving, send, shown
 from tests.locks import until_somebody_waits_for_a_lock
 
 CHANGES = pytest.mark.parametrize(("change", "folder"), [(save, Folder.DRAFTS), (send, Folder.SENT)])
@@ -50,6 +50,27 @@ def test_r28_a_copy_of_a_version_outlives_the_one_that_came_after(
     delete(databases, author, copy_id)
 
     assert shown(databases, author, folder) == []
+    assert shown(databases, author, Folder.ARCHIVE) == [(1, b"first")]
+
+
+@pytest.mark.rule(28)
+@CHANGES
+def test_r28_a_copy_of_a_draft_stays_when_the_deleted_draft_goes_out_or_is_saved(
+    databases: Databases, author: Account, change: Change, folder: Folder
+):
+    copy_id = create(databases, author, "first")
+    with residence.mailbox(databases, author) as shard:
+        duplicate(databases, shard, author)
+        draft = drafts.lock(shard, author.id, copy_id)
+        assert draft is not None
+    delete(databases, author, copy_id)
+    assert shown(databases, author, Folder.ARCHIVE) == [(1, b"first")]
+    if change is send:
+        send(databases, author, copy_id, "second")
+    else:  # who had the draft locked before the deletion
+        with residence.mailbox(databases, author) as shard:
+            drafts.replace(shard, author.id, draft, saving(databases, "second"), now=clock.now())
+
     assert shown(databases, author, Folder.ARCHIVE) == [(1, b"first")]
 
 
