@@ -101,7 +101,11 @@ def replace(
         answering = replace_fields(typed, in_reply_to=typed.in_reply_to or draft.fields.get("in_reply_to"))
         new = _composed(process, author, answering, attachments, body_id, now=now)
         drafts.replace(shard, author.id, draft, new, now=now)
-    return find(process, author, copy_id)
+        # still under the lock: later it could be what somebody else has saved since
+        saved = drafts.find(shard, author.id, copy_id)
+    if saved is None:
+        raise AssertionError("a draft vanished inside its own transaction")
+    return Saved(saved, parts.attachments(saved.content), being_sent=False)
 
 
 def remove(process: Process[GatewaySettings], author: Account, copy_id: int, matches: Matches) -> None:

@@ -4,6 +4,7 @@ import io
 import re
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from mailrecall.directory import accounts
 from mailrecall.mailstore import residence
@@ -84,15 +85,25 @@ def test_r28_what_was_sent_from_another_window_is_not_sent_again(web, firm, alic
 
 
 @pytest.mark.rule(28)
-def test_r28_what_another_window_saves_in_that_moment_is_not_sent(web, firm, alice, monkeypatch):
+@pytest.mark.parametrize("moment", ["find", "send"])
+def test_r28_what_another_window_saves_in_that_moment_is_not_sent(web, firm, alice, monkeypatch, moment):
+    """Whenever it does: after the page's own version was saved, and right before that one is sent."""
     number = alice.submit("/compose/save", {"to": firm.people[1].address, "text": "x"}).location.rpartition("/")[2]
-    send = drafting.send
+    step = getattr(drafting, moment)
 
-    def send_late(process, author, copy_id, *rest, **more):
+    def after_another(process, author, copy_id, *rest, **more):
         with residence.mailbox(process.databases, author) as shard:
-            shard.execute("UPDATE draft SET version = version + 1 WHERE copy_id = %s", (copy_id,))
-        return send(process, author, copy_id, *rest, **more)
+            theirs = Jsonb({"subject": "Theirs"})
+            shard.execute(
+                "UPDATE draft SET version = version + 1, fields = fields || %s WHERE copy_id = %s", (theirs, copy_id)
+            )
+        return step(process, author, copy_id, *rest, **more)
 
-    monkeypatch.setattr(drafting, "send", send_late)
     form = {"to": firm.people[1].address, "subject": "Mine", "text": "x", "draft_id": number, "version": "1"}
-    assert alice.submit("/compose/send", form).status_code == 412
+    with monkeypatch.context() as patched:
+        patched.setattr(drafting, moment, after_another)
+        answer = alice.submit("/compose/send", form)
+
+    web.deliver()
+    assert answer.status_code == (412 if moment == "send" else 303)
+    assert "Theirs" not in text(alice, "/mail/sent")
