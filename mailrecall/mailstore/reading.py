@@ -194,6 +194,14 @@ def delete(
     return Removal.TRASHED
 
 
+def delete_from_trash(connection: Connection[Any], mailbox_id: int, copy_id: int, *, now: datetime) -> bool:
+    """Delete a copy for good if it lies in the trash, in the caller's transaction; tells whether it did."""
+    if not duplicates.delete_for_good(connection, mailbox_id, [copy_id], folder=Folder.TRASH, now=now):
+        return False
+    changes.announce_own(connection, mailbox_id, copy_id)
+    return True
+
+
 def _show(connection: Connection[Any], mailbox_id: int, copy_id: int, facts: Fact, *, now: datetime) -> Shown | None:
     if not _record(connection, mailbox_id, copy_id, facts, Flag.SEEN, now=now):
         return None

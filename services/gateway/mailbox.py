@@ -178,6 +178,18 @@ def put_into_trash(databases: Databases, owner: Account, copy_id: int) -> None:
         raise not_found("message")
 
 
+def delete_from_trash(databases: Databases, owner: Account, copy_id: int, *, now: datetime) -> None:
+    """Delete a message for good that still lies in the trash.
+
+    Raises:
+        Problem: there is no such message there.
+    """
+    with residence.mailbox(databases, owner) as shard:
+        found = reading.delete_from_trash(shard, owner.id, copy_id, now=now)
+    if not found:
+        raise not_found("message")
+
+
 def delete(databases: Databases, owner: Account, copy_id: int, *, permanent: bool, now: datetime) -> Removal:
     """Put a message into the trash, or delete it for good when it lies there or `permanent` asks for it.
 

@@ -164,6 +164,10 @@ def test_deleting_twice_from_the_same_page_deletes_nothing_for_good(web, firm, b
         assert bob.submit(f"{address}/delete").location == "/mail/inbox"
     assert "Clicked twice" in text(bob, "/mail/trash")
     assert bob.submit(f"{address.replace('inbox', 'nowhere')}/delete").status_code == 404
+    # nor does the page of the trash delete what was taken out of it meanwhile
+    assert bob.submit(f"{address}/move", {"folder": "archive"}).status_code == 303
+    assert bob.submit(f"{address.replace('inbox', 'trash')}/delete").status_code == 404
+    assert "Clicked twice" in text(bob, "/mail/archive")
 
 
 def test_moving_keeps_to_folders_that_exist(web, firm, bob):

@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response as AnyResponse
 
 from mailrecall import clock
 from mailrecall.domain.copies import Folder, is_author_copy
-from mailrecall.mailstore.reading import HIGHEST_ID, Removal
+from mailrecall.mailstore.reading import HIGHEST_ID
 from mailrecall.mime import parts
 from services.gateway import mailbox, recalling
 from services.gateway.api.messages import attached_file
@@ -98,13 +98,13 @@ def attachment(slug: str, copy_id: int, index: int) -> AnyResponse:
 @blueprint.post("/<slug>/<copy_id:copy_id>/delete")
 def delete(slug: str, copy_id: int) -> AnyResponse:
     """Put a message into the trash, and from there out of the world."""
-    removal = Removal.TRASHED
     if _folder(slug) is Folder.TRASH:
-        removal = mailbox.delete(process().databases, account(), copy_id, permanent=False, now=clock.now())
+        mailbox.delete_from_trash(process().databases, account(), copy_id, now=clock.now())
+        sessions.notify(_("Deleted for good."))
     else:
         # only the page of the trash offers to delete for good: a second click on another's asks for nothing more
         mailbox.put_into_trash(process().databases, account(), copy_id)
-    sessions.notify(_("Deleted for good.") if removal is Removal.FOR_GOOD else _("Moved to Trash."))
+        sessions.notify(_("Moved to Trash."))
     return _back_to(slug)
 
 
