@@ -53,7 +53,7 @@ class Standing(Enum):
     """What a worker finds of the work that it was given."""
 
     CLOSED = auto()
-    """It is done, or put aside, or is published again after a pause that a failure set."""
+    """It is done, or put aside, or it killed a worker and is published again after a pause."""
     OPEN = auto()
     """It is to be done."""
     UNENDED = auto()

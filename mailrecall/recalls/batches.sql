@@ -106,13 +106,14 @@ UPDATE requested_message SET refusal = 'approval_required'
  WHERE request_id = %(request_id)s AND refusal IS NULL AND recall_id IS NULL
 
 -- name: stuck
--- Nothing should ever be found here: requests whose messages wait for no one, and that nobody has work for.
+-- Nothing should ever be found here: requests whose messages wait for no one, and that nobody has work for. What was put aside waits
+-- for an operator.
 SELECT q.id
   FROM recall_request q
  WHERE q.id IN (SELECT request_id FROM requested_message WHERE refusal IS NULL AND recall_id IS NULL)
    AND (q.approval IS NULL OR q.approval = 'approved') AND coalesce(q.decided_at, q.requested_at) < %(before)s
    AND NOT EXISTS (SELECT FROM outbox o
-                    WHERE o.task = 'recall.admit' AND (o.args ->> 'request_id')::bigint = q.id AND NOT o.dead)
+                    WHERE o.task = 'recall.admit' AND (o.args ->> 'request_id')::bigint = q.id)
  ORDER BY q.id LIMIT 100
 
 -- name: overdue

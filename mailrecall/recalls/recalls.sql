@@ -216,10 +216,11 @@ DELETE FROM outbox o USING recall_batch b
    AND b.recall_id = %(recall_id)s AND b.batch = (o.args ->> 'batch')::int AND b.state = 'unreachable'
 
 -- name: stuck
--- Nothing should ever be found here: recalls whose next step has no work in the outbox. What was put aside waits for an operator, or
--- for the deadline.
+-- Nothing should ever be found here: recalls whose next step has no work in the outbox. What was put aside waits for an operator
+-- until the deadline; from then on it is tried anew, as nothing else would ever settle the recall (R9).
 SELECT r.id, r.state
   FROM recall r
  WHERE r.state <> 'settled' AND r.requested_at < %(before)s
-   AND NOT EXISTS (SELECT FROM outbox o WHERE (o.args ->> 'recall_id')::bigint = r.id)
+   AND NOT EXISTS (SELECT FROM outbox o WHERE (o.args ->> 'recall_id')::bigint = r.id
+                                              AND (NOT o.dead OR r.deadline_at > %(before)s))
  ORDER BY r.id LIMIT 100
