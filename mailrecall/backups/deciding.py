@@ -73,7 +73,7 @@ def prepare_again(databases: Databases, *, deadline: timedelta, now: datetime) -
     with databases.control() as control:
         rows = control.execute(_SQL["prepare_again"]).fetchall()
         ids = {recall_id for recall_id, _, _ in rows}
-        control.execute(_SQL["give_time"], {"ids": sorted(ids), "deadline_at": now + deadline})
+        all_or_nothing.give_time(control, ids, deadline_at=now + deadline)
         small = {recall_id: lanes.is_small(control, recall_id) for recall_id in ids}
         todo = [
             work.prepare(recall_id, batch, shard, small=small[recall_id]) for recall_id, batch, shard in sorted(rows)

@@ -7,9 +7,6 @@ UPDATE recall_batch b SET prepared_attempt = 0
    AND NOT EXISTS (SELECT FROM decision d WHERE d.recall_id = r.id AND d.attempt = r.attempt)
 RETURNING b.recall_id, b.batch, b.shard
 
--- name: give_time
-UPDATE recall SET deadline_at = greatest(deadline_at, %(deadline_at)s) WHERE id = ANY (%(ids)s::bigint[])
-
 -- name: forgotten
 -- On the control database: attempts that it does not know, or has not decided. Every recall that is settled was decided, if it is
 -- one of those that are.

@@ -3,7 +3,7 @@
 See docs/all-or-nothing.md. Everything here is in the caller's transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -110,7 +110,7 @@ def remember(
     Returns:
         what stands from the caller's commit on; None when nothing was forgotten, or it is no such recall.
     """
-    keys = {"recall_id": attempt.recall_id, "attempt": attempt.number, "deadline_at": deadline_at}
+    keys = {"recall_id": attempt.recall_id, "attempt": attempt.number}
     connection.execute(_SQL["lock_recall"], keys)
     state = _state(connection, attempt.recall_id)
     if state is None or attempt.number < state.attempt.number:
@@ -120,8 +120,13 @@ def remember(
             return None
     elif not connection.execute(_SQL["take_over_attempt"], keys).rowcount:
         return None
-    connection.execute(_SQL["give_time"], keys)
+    give_time(connection, [attempt.recall_id], deadline_at=deadline_at)
     return decisions.decide(connection, attempt, verdict, now=now)
+
+
+def give_time(connection: Connection[Any], recall_ids: Collection[int], *, deadline_at: datetime) -> None:
+    """Let shards have time for recalls until a moment, at least (R9)."""
+    connection.execute(_SQL["give_time"], {"recall_ids": list(recall_ids), "deadline_at": deadline_at})
 
 
 def let_go_again(connection: Connection[Any], recall_id: int, batch: int, shard: int, *, now: datetime) -> None:

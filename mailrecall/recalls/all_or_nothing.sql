@@ -37,7 +37,7 @@ UPDATE recall SET state = CASE state WHEN 'settled' THEN 'running' ELSE state EN
  WHERE id = (SELECT id FROM forgotten)
 
 -- name: give_time
-UPDATE recall SET deadline_at = greatest(deadline_at, %(deadline_at)s) WHERE id = %(recall_id)s
+UPDATE recall SET deadline_at = greatest(deadline_at, %(deadline_at)s) WHERE id = ANY (%(recall_ids)s::bigint[])
 
 -- name: batch_prepared
 UPDATE recall_batch SET prepared_attempt = %(attempt)s
