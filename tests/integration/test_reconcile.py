@@ -1,138 +1,48 @@
 """Databases restored from backups of different moments: nothing recalled is readable again, and the totals are true."""
 
-import os
-import secrets
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from mailrecall import clock
-from mailrecall.backups.reconciling import Findings, reconcile
-from mailrecall.domain.copies import PREPARED, author_copy_id
-from mailrecall.domain.outcomes import Outcome
-from mailrecall.domain.recalls import Requester, State
-from mailrecall.domain.undo import UndoState
-from mailrecall.embedded import postgres
-from mailrecall.mailstore import reading
+from mailrecall.backups.reconciling import Findings
+from mailrecall.domain.copies import author_copy_id
 from mailrecall.outbox.work import Task
-from mailrecall.postgres.databases import Databases
-from mailrecall.recalls import progress, undoing, views
+from mailrecall.recalls import progress
 from mailrecall.recalls.requests import Requested
-from mailrecall.settings import Settings
 from mailrecall.shards.errors import ShardError
-from mailrecall.wiring import Process
 from tests import company as companies
 from tests import correspondence, dispatch
 from tests.company import Company
 from tests.moving import copies, move, open_work, run_all, run_one, shard_of
+from tests.restoring import (
+    PEOPLE,
+    Installation,
+    check_recalled,
+    check_undone,
+    installed,
+    prepared,
+    recall,
+    reconciled,
+    send,
+    shown,
+    undo,
+)
 from tests.servers import Servers
-
-ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
-PEOPLE = 6
-
-
-@dataclass(slots=True)
-class Installation:
-    """A control database and two shards, whose backups are made and restored with PostgreSQL's own programs."""
-
-    servers: Servers
-    settings: Settings
-    databases: Databases
-    folder: Path
-
-    @property
-    def process(self) -> Process[Settings]:
-        return Process(self.settings, self.databases)
-
-    def back_up(self, url: str) -> Path:
-        path = self.folder / secrets.token_hex(8)
-        _program("pg_dump", "--format=custom", f"--file={path}", f"--dbname={url}")
-        return path
-
-    @contextmanager
-    def restored(
-        self, *, control: Path | None = None, shards: dict[int, Path] | None = None
-    ) -> Iterator[Process[Settings]]:
-        """Put backups in the place of databases; the others are as they are."""
-        names: list[str] = []
-
-        def restore(path: Path) -> str:
-            names.append(f"restored_{secrets.token_hex(6)}")
-            url = self.servers.create_database(names[-1])
-            _program("pg_restore", "--exit-on-error", "--no-owner", f"--dbname={url}", str(path))
-            return url
-
-        urls = list(self.settings.shard_urls)
-        for number, path in (shards or {}).items():
-            urls[number] = restore(path)
-        control_url = restore(control) if control else self.settings.control_url
-        settings = self.settings.model_copy(update={"control_url": control_url, "shard_urls": tuple(urls)})
-        databases = Databases(settings, "tests")
-        try:
-            yield Process(settings, databases)
-        finally:
-            databases.close()
-            self.servers.drop_databases(names)
-
-
-def _program(name: str, *arguments: str) -> None:
-    program = postgres.programs() / name
-    subprocess.run([str(program), *arguments], check=True, env=dict(os.environ), capture_output=True)
 
 
 @pytest.fixture
 def installation(servers: Servers, tmp_path: Path) -> Iterator[Installation]:
-    with servers.fresh_settings() as settings:
-        databases = Databases(settings, "tests")
-        yield Installation(servers, settings, databases, tmp_path)
-        databases.close()
+    with installed(servers, tmp_path) as installation:
+        yield installation
 
 
 @pytest.fixture
 def company(installation: Installation) -> Company:
     return companies.found(installation.databases, people=PEOPLE)
-
-
-def send(process: Process[Settings], company: Company) -> int:
-    return correspondence.send(process.databases, company.postmaster, *company.people)
-
-
-def recall(process: Process[Settings], company: Company, message_id: int) -> int:
-    asked = correspondence.ask(process.databases, company.postmaster, message_id)
-    assert isinstance(asked, Requested)
-    run_all(process)
-    return asked.recall.id
-
-
-def undo(process: Process[Settings], company: Company, recall_id: int) -> None:
-    with process.databases.control() as connection:
-        view = views.get(connection, recall_id)
-        assert view is not None
-        postmaster = company.postmaster
-        requester = Requester(postmaster.id, postmaster.organisation_id, postmaster.administrator)
-        asked = undoing.request(connection, requester, view.public_id, None, now=clock.now())
-    assert isinstance(asked, undoing.Undoing)
-    run_all(process)
-
-
-def reconciled(process: Process[Settings]) -> Findings:
-    return reconcile(process.databases, since=ALWAYS, deadline=timedelta(hours=1), now=clock.now())
-
-
-def check_recalled(process: Process[Settings], recall_id: int, message_id: int) -> None:
-    with process.databases.control() as connection:
-        view = views.get(connection, recall_id)
-    assert view is not None
-    assert view.state is State.SETTLED
-    assert view.tally[Outcome.RECALLED] == view.tally.total == view.recipients == PEOPLE
-    assert correspondence.ledger(process.databases, recall_id).counts == {Outcome.RECALLED: PEOPLE}
-    assert not copies(process.databases, message_id)
 
 
 def test_a_shard_older_than_the_control_database_does_again_what_it_forgot(
@@ -249,19 +159,6 @@ def test_r12_what_is_prepared_for_a_forgotten_attempt_is_let_go(installation: In
         check_recalled(process, asked.recall.id, message_id)
 
 
-def prepared(databases: Databases) -> set[tuple[int, int]]:
-    """Recalls, and their attempts, for whose decision copies wait on some shard."""
-    found: set[tuple[int, int]] = set()
-    for shard in databases.shards:
-        with databases.shard(shard) as connection:
-            found |= set(connection.execute("SELECT recall_id, attempt FROM prepared").fetchall())
-            marked = connection.execute(
-                "SELECT EXISTS (SELECT FROM copy WHERE facts & %s <> 0)", (PREPARED,)
-            ).fetchone()
-            assert not (marked and marked[0] and not found), "marks that wait for nothing"
-    return found
-
-
 def test_a_withdrawal_that_only_the_shard_knows_of_is_counted_when_the_recall_goes_on(
     installation: Installation, company: Company, monkeypatch: pytest.MonkeyPatch
 ):
@@ -277,24 +174,6 @@ def test_a_withdrawal_that_only_the_shard_knows_of_is_counted_when_the_recall_go
         assert not reconciled(process).unknown_recalls
         run_all(process)
         check_recalled(process, asked.recall.id, message_id)
-
-
-def shown(databases: Databases, company: Company, message_id: int) -> set[int]:
-    """Those who see a message in their mailbox."""
-    found = set()
-    for one in company.people:
-        with databases.shard(one.shard) as connection:
-            if reading.find(connection, one.id, message_id) is not None:
-                found.add(one.id)
-    return found
-
-
-def check_undone(process: Process[Settings], company: Company, recall_id: int, message_id: int) -> None:
-    with process.databases.control() as connection:
-        found = undoing.find(connection, recall_id)
-    assert found is not None
-    assert (found.state, found.restored) == (UndoState.RESTORED, PEOPLE)
-    assert shown(process.databases, company, message_id) == {one.id for one in company.people}
 
 
 @pytest.mark.rule(26)

@@ -11,39 +11,38 @@ from mailrecall import clock
 from mailrecall.backups.reconciling import Findings
 from mailrecall.domain.copies import Fact
 from mailrecall.domain.outcomes import Outcome
-from mailrecall.domain.recalls import State, Verdict
+from mailrecall.domain.recalls import Verdict
 from mailrecall.outbox.work import Task
-from mailrecall.postgres.databases import Databases
-from mailrecall.recalls import decisions, progress, views
+from mailrecall.recalls import decisions, progress
 from mailrecall.recalls.decisions import Attempt
-from mailrecall.recalls.requests import Requested
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 from tests import company as companies
 from tests import correspondence, dispatch
 from tests.company import Company
-from tests.integration.test_reconcile import (
+from tests.moving import copies, open_work, run_all, run_one
+from tests.restoring import (
     PEOPLE,
     Installation,
+    ask,
+    check_all_stay,
     check_recalled,
     check_undone,
+    installed,
     prepared,
     recall,
     reconciled,
     send,
-    shown,
     undo,
+    verdict,
 )
-from tests.moving import copies, open_work, run_all, run_one
 from tests.servers import Servers
 
 
 @pytest.fixture
 def installation(servers: Servers, tmp_path: Path) -> Iterator[Installation]:
-    with servers.fresh_settings(batch_size=2) as settings:
-        databases = Databases(settings, "tests")
-        yield Installation(servers, settings, databases, tmp_path)
-        databases.close()
+    with installed(servers, tmp_path, batch_size=2) as installation:
+        yield installation
 
 
 @pytest.fixture
@@ -51,22 +50,10 @@ def company(installation: Installation) -> Company:
     return companies.found(installation.databases, people=PEOPLE, switches={"group_mode": "all_or_nothing"})
 
 
-def ask(process: Process[Settings], company: Company, message_id: int) -> int:
-    asked = correspondence.ask(process.databases, company.postmaster, message_id)
-    assert isinstance(asked, Requested)
-    return asked.recall.id
-
-
 def carry_out_one(process: Process[Settings]) -> None:
     """The decision reaches one batch; all others are prepared when the commits are lost."""
     dispatch.run(process, Task.PREPARE)
     assert run_one(process, next(todo for todo in open_work(process.databases) if todo.task == Task.WITHDRAW))
-
-
-def verdict(process: Process[Settings], recall_id: int, attempt: int = 1) -> Verdict | None:
-    wanted = Attempt(recall_id, attempt)
-    with process.databases.control() as connection:
-        return decisions.find(connection, [wanted]).get(wanted)
 
 
 Carry = Callable[[Process[Settings]], None]
@@ -214,16 +201,7 @@ def test_r13_what_a_shard_released_stays_everywhere(
         if reconciles:
             assert reconciled(process).decided_again == 1
         run_all(process)
-        assert verdict(process, recall_id) is Verdict.RELEASE
-        with process.databases.control() as connection:
-            view = views.get(connection, recall_id)
-        assert view is not None
-        assert view.state is State.SETTLED
-        expected = {Outcome.VETOED: PEOPLE - 1, Outcome.ALREADY_READ: 1}
-        assert dict(view.tally.counts) == correspondence.ledger(process.databases, recall_id).counts == expected
-        assert shown(process.databases, company, message_id) == {one.id for one in company.people}
-        assert prepared(process.databases) == set()
-        assert reconciled(process) == Findings()
+        check_all_stay(process, company, recall_id, message_id)
 
 
 @pytest.mark.rule(26)

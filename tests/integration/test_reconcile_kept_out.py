@@ -9,45 +9,37 @@ import pytest
 from mailrecall import clock
 from mailrecall.backups.reconciling import Findings
 from mailrecall.outbox.work import Task
-from mailrecall.postgres.databases import Databases
 from mailrecall.recalls import progress
-from mailrecall.recalls.requests import Requested
 from mailrecall.settings import Settings
 from mailrecall.wiring import Process
 from tests import company as companies
-from tests import correspondence, dispatch
+from tests import dispatch
 from tests.company import Company
-from tests.integration.test_reconcile import (
+from tests.moving import open_work, run_all, run_one
+from tests.restoring import (
     PEOPLE,
     Installation,
+    ask,
     check_recalled,
     check_undone,
+    installed,
     reconciled,
     send,
     shown,
     undo,
 )
-from tests.moving import open_work, run_all, run_one
 from tests.servers import Servers
 
 
 @pytest.fixture
 def installation(servers: Servers, tmp_path: Path) -> Iterator[Installation]:
-    with servers.fresh_settings(batch_size=2) as settings:
-        databases = Databases(settings, "tests")
-        yield Installation(servers, settings, databases, tmp_path)
-        databases.close()
+    with installed(servers, tmp_path, batch_size=2) as installation:
+        yield installation
 
 
 @pytest.fixture
 def company(installation: Installation) -> Company:
     return companies.found(installation.databases, people=PEOPLE)
-
-
-def ask(process: Process[Settings], company: Company, message_id: int) -> int:
-    asked = correspondence.ask(process.databases, company.postmaster, message_id)
-    assert isinstance(asked, Requested)
-    return asked.recall.id
 
 
 def kept_out(process: Process[Settings], company: Company) -> tuple[int, int]:

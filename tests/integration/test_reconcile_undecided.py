@@ -8,12 +8,11 @@ import pytest
 from mailrecall import clock
 from mailrecall.backups.reconciling import Findings
 from mailrecall.directory.lookup import Account
-from mailrecall.domain.outcomes import Outcome
-from mailrecall.domain.recalls import State, Verdict
+from mailrecall.domain.recalls import Verdict
 from mailrecall.mailstore import preparation, reading
 from mailrecall.outbox.work import Task
 from mailrecall.postgres.databases import Databases
-from mailrecall.recalls import decisions, progress, views
+from mailrecall.recalls import decisions, progress
 from mailrecall.recalls.decisions import Attempt
 from mailrecall.recalls.requests import Requested
 from mailrecall.settings import Settings
@@ -21,17 +20,24 @@ from mailrecall.wiring import Process
 from tests import company as companies
 from tests import correspondence, dispatch
 from tests.company import Company
-from tests.integration.test_reconcile import PEOPLE, Installation, check_recalled, prepared, reconciled, send, shown
 from tests.moving import Todo, open_work, run_all, run_one
+from tests.restoring import (
+    PEOPLE,
+    Installation,
+    check_all_stay,
+    check_recalled,
+    installed,
+    reconciled,
+    send,
+    verdict,
+)
 from tests.servers import Servers
 
 
 @pytest.fixture
 def installation(servers: Servers, tmp_path: Path) -> Iterator[Installation]:
-    with servers.fresh_settings(batch_size=2, decision_wait=0.2) as settings:
-        databases = Databases(settings, "tests")
-        yield Installation(servers, settings, databases, tmp_path)
-        databases.close()
+    with installed(servers, tmp_path, batch_size=2, decision_wait=0.2) as installation:
+        yield installation
 
 
 @pytest.fixture
@@ -69,25 +75,6 @@ def members(databases: Databases, company: Company, recall_id: int, batch: int) 
 def read(process: Process[Settings], reader: Account, message_id: int) -> None:
     with process.databases.shard(reader.shard) as connection:
         assert reading.mark_read(connection, reader.id, message_id, now=clock.now())
-
-
-def verdict(process: Process[Settings], recall_id: int) -> Verdict | None:
-    wanted = Attempt(recall_id, 1)
-    with process.databases.control() as connection:
-        return decisions.find(connection, [wanted]).get(wanted)
-
-
-def check_all_stay(process: Process[Settings], company: Company, recall_id: int, message_id: int) -> None:
-    assert verdict(process, recall_id) is Verdict.RELEASE
-    with process.databases.control() as connection:
-        view = views.get(connection, recall_id)
-    assert view is not None
-    assert view.state is State.SETTLED
-    expected = {Outcome.VETOED: PEOPLE - 1, Outcome.ALREADY_READ: 1}
-    assert dict(view.tally.counts) == correspondence.ledger(process.databases, recall_id).counts == expected
-    assert shown(process.databases, company, message_id) == {one.id for one in company.people}
-    assert prepared(process.databases) == set()
-    assert reconciled(process) == Findings()
 
 
 @pytest.mark.rule(4, 13)
